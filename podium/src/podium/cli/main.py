@@ -1,0 +1,5 @@
+"""The entry point of `podium`."""
+
+
+def main() -> None:
+    """Run the command line."""

@@ -1,0 +1,54 @@
+"""What a coordinator asks of a workspace: mount, commit, restore, and reading files without trusting the agent.
+
+Nothing of ours follows a link or opens a special file inside a workspace: an agent writes it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+
+class Entry(NamedTuple):
+    """One name in a listing. `kind` is file, directory, symlink or other; `path` is relative to the workspace's root."""
+
+    path: str
+    kind: str
+    size_bytes: int
+    modified_ns: int
+
+
+class OpenFile(NamedTuple):
+    """A regular file opened for reading, its size at that time, and an entity tag that changes with its content."""
+
+    file: BinaryIO
+    size_bytes: int
+    etag: str
+
+
+class Workspace(Protocol):
+    """The workspace of one instance. All methods are synchronous and may block on the disk."""
+
+    @property
+    def versioned(self) -> bool:
+        """Whether `commit` returns versions and `restore` puts files back."""
+
+    def mount(self) -> Path:
+        """Make the files available, owned by the agent; return the directory. Idempotent."""
+
+    def unmount(self) -> None:
+        """Take them away again; idempotent. What was written stays."""
+
+    def commit(self) -> int | None:
+        """Make what the agent has written durable; return its version, or None where there are no versions."""
+
+    def restore(self, version: int | None) -> None:
+        """Put the files back to `version` before anything runs; nothing happens where there are no versions."""
+
+    def list(self, path: str, depth: int) -> Iterator[Entry]:
+        """Entries below `path` down to `depth` levels, parents first; NotFound where there is no such directory."""
+
+    def open(self, path: str) -> OpenFile:
+        """Open a regular file; NotFound where there is none, NotAFile for anything else; links are never followed."""
+
+    def delete(self) -> None:
+        """Remove everything for ever."""
