@@ -122,4 +122,4 @@ class Moved(PodiumError):
 
 def by_code() -> dict[str, type[PodiumError]]:
     """Every error class under its code: the reference, and what a client maps a problem back to."""
-    return {cls.code: cls for cls in [PodiumError, *PodiumError.__subclasses__()] if cls is not InternalError}
+    return {"internal": InternalError} | {cls.code: cls for cls in PodiumError.__subclasses__() if cls is not InternalError}

@@ -116,19 +116,7 @@ class Ping(msgspec.Struct, tag="ping", kw_only=True):
     """Answered by `pong`."""
 
 
-ToAgent = (
-    Init
-    | Message
-    | Steer
-    | Answer
-    | StopTurn
-    | ConfigUpdate
-    | ToolResponse
-    | IdleCheck
-    | Shutdown
-    | AckN
-    | Ping
-)
+ToAgent = Init | Message | Steer | Answer | StopTurn | ConfigUpdate | ToolResponse | IdleCheck | Shutdown | AckN | Ping
 
 # ---- agent to coordinator
 
@@ -223,19 +211,7 @@ class Pong(msgspec.Struct, tag="pong", kw_only=True):
     """The answer to `ping`."""
 
 
-FromAgent = (
-    Hello
-    | Ready
-    | StreamUpdate
-    | StateDelta
-    | Log
-    | ToolRequest
-    | Complete
-    | IdleReply
-    | AgentFailure
-    | AckId
-    | Pong
-)
+FromAgent = Hello | Ready | StreamUpdate | StateDelta | Log | ToolRequest | Complete | IdleReply | AgentFailure | AckId | Pong
 
 HOOK_INIT = "hook:init"
 """`message_id` of what `on_init` sends; `ready` ends it. The coordinator names the turn, if there is one to commit."""
