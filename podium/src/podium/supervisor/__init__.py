@@ -1,0 +1,1 @@
+"""Keeps the processes of `podium up` running: started in order, restarted when they end, stopped in reverse."""
