@@ -1,0 +1,235 @@
+"""What a coordinator asks of an instance's state. All methods are serialised; each is one transaction, all or nothing.
+
+*Durable* methods return after an fsync; the others survive the death of any process, not a power cut, and since everything
+lies in one log, what a durable method wrote after them makes them durable too.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from podium.protocol.api import MessageStatus, StateDocument
+from podium.protocol.events import Event
+from podium.protocol.ids import Cursor
+
+Outcome = Literal["complete", "stopped", "exception", "exit", "oom", "timeout", "interrupted", "abandoned"]
+COUNTED: frozenset[Outcome] = frozenset({"exception", "exit", "oom", "timeout"})
+"""The outcomes that count towards `max_attempts`."""
+
+
+class NewerFormat(Exception):
+    """The file was written by a newer release; it is left as it is."""
+
+
+class Entry(msgspec.Struct, kw_only=True, frozen=True):
+    """One entry of the inbox. `body` and `origin` are the documents it was accepted with."""
+
+    position: int
+    message_id: str
+    kind: str
+    body: dict[str, Any]
+    origin: dict[str, Any]
+
+
+class Accepted(NamedTuple):
+    """Where an entry stands in the inbox; `duplicate` when its id was there before, with the same body."""
+
+    position: int
+    duplicate: bool
+    done: bool
+
+
+class NewEvent(NamedTuple):
+    """An event that has no number yet."""
+
+    event_type: str
+    content: dict[str, Any]
+    message_id: str | None = None
+    attempt: int | None = None
+
+
+class Attempt(msgspec.Struct, kw_only=True, frozen=True):
+    """One run of one message, as it was begun. `counted` earlier attempts count towards `max_attempts`."""
+
+    position: int
+    message_id: str
+    attempt: int
+    launch_id: str
+    first_seq: int
+    started_at: datetime
+
+
+class AttemptCounts(NamedTuple):
+    """How the attempts at one message have ended so far."""
+
+    counted: int
+    interrupted: int
+
+
+class Group(msgspec.Struct, kw_only=True):
+    """What one or more frames of an agent did: logged together, then acknowledged up to `n`."""
+
+    launch_id: str
+    n: int
+    events: list[NewEvent] = []
+    deltas: list[tuple[str, int, list[dict[str, Any]]]] = []
+
+
+class TurnEnd(msgspec.Struct, kw_only=True):
+    """The joint commit that ends a turn. `position` None for hooks; `events` are those not yet logged, without the last one."""
+
+    kind: str
+    message_id: str
+    position: int | None
+    attempt: int
+    first_seq: int | None
+    stop_reason: str
+    usage: dict[str, Any]
+    workspace_version: int | None
+    started_at: datetime
+    group: Group
+    outcome: Outcome = "complete"
+    error: dict[str, Any] | None = None
+
+
+class Committed(NamedTuple):
+    """A turn that is done: its number, the events its transaction logged, the reply's text."""
+
+    turn: int
+    events: list[Event]
+    reply: str
+
+
+class Launch(msgspec.Struct, kw_only=True, frozen=True):
+    """A start of the agent's process, as it was recorded."""
+
+    launch_id: str
+    pid: int | None
+    start_time: int | None
+    uid: int | None
+
+
+class Revision(msgspec.Struct, kw_only=True, frozen=True):
+    """What the agent runs as."""
+
+    deployment_id: str
+    bundle_hash: str
+    config: dict[str, Any]
+
+
+class Ended(msgspec.Struct, kw_only=True, frozen=True):
+    """How a launch ended, for people."""
+
+    at: datetime
+    reason: str
+    code: int | None
+    signal: int | None
+    log: list[str]
+
+
+class Overview(msgspec.Struct, kw_only=True, frozen=True):
+    """The instance at a glance."""
+
+    instance_id: str
+    tenant_id: str
+    life: int
+    created_at: datetime
+    status: str
+    reason: str | None
+    head: Cursor
+    first_seq: int
+    turn: int
+    queued: int
+    revision: Revision | None
+    last_exit: Ended | None
+    startup_ms: dict[str, float]
+
+
+class StateStore(Protocol):
+    """One instance's `state.db`, open."""
+
+    async def overview(self) -> Overview:
+        """The instance at a glance."""
+
+    async def set_status(self, status: str, reason: str | None) -> None:
+        """Store a status that outlives processes."""
+
+    async def revise(self, revision: Revision) -> None:
+        """Record what the agent runs as from now on; nothing happens where it is the same."""
+
+    async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any], limit: int) -> Accepted:
+        """Durable. Put an entry into the inbox; IdempotencyMismatch for a known id with another body, TooMany beyond `limit`."""
+
+    async def next_entry(self) -> Entry | None:
+        """The oldest queued entry."""
+
+    async def finish_entry(self, position: int) -> None:
+        """Mark an entry done that needs no turn (a wake)."""
+
+    async def begin_attempt(self, entry: Entry, launch_id: str, workspace_version: int | None) -> tuple[Attempt, Event]:
+        """Number and record a run before it is handed over; logs its `stream_start`."""
+
+    async def attempt_counts(self, position: int) -> AttemptCounts:
+        """How the attempts at an entry have ended so far."""
+
+    async def open_attempts(self) -> list[Attempt]:
+        """Attempts that were begun and have no outcome."""
+
+    async def append(self, group: Group) -> list[Event]:
+        """Log a group of events and deltas and the frame number they end at; return the events with their numbers."""
+
+    async def end_turn(self, end: TurnEnd) -> Committed:
+        """Durable. The transaction that is the turn."""
+
+    async def fail_attempt(
+        self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool, events: Sequence[NewEvent] = ()
+    ) -> list[Event]:
+        """Durable. Close an attempt without its effects: `attempt_failed`, and where it will not be retried the `error` that ends
+        the turn; its deltas are dropped."""
+
+    async def drop_pending(self, message_id: str | None) -> None:
+        """Drop the deltas of a hook that did not end; of everything where no message is named."""
+
+    async def park(self, reason: str) -> bool:
+        """Durable. Become `hibernated` if the inbox is empty; else return False."""
+
+    async def begin_launch(self, launch_id: str, uid: int | None) -> None:
+        """Record a start before it happens."""
+
+    async def launched(self, launch_id: str, pid: int, start_time: int) -> None:
+        """Record the process of a launch."""
+
+    async def started(self, launch_id: str, n: int, startup_ms: dict[str, float]) -> None:
+        """Record that a launch is ready, and how long each phase took."""
+
+    async def end_launch(self, launch_id: str, ended: Ended) -> None:
+        """Record how a launch ended."""
+
+    async def open_launches(self) -> list[Launch]:
+        """Launches without an end."""
+
+    async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
+        """Up to `limit` events above `seq`, in order."""
+
+    async def epochs(self) -> list[Cursor]:
+        """Every epoch with its base: (epoch, base_seq), oldest first."""
+
+    async def begin_epoch(self, epoch: int, reason: str) -> None:
+        """Durable. Begin a new line after the last event logged."""
+
+    async def message(self, message_id: str) -> MessageStatus | None:
+        """One message with its reply once there is one."""
+
+    async def messages(self, after: int, limit: int) -> tuple[list[MessageStatus], int | None]:
+        """The history above inbox position `after`, oldest first, and where the next page begins."""
+
+    async def first_seq(self, message_id: str) -> int | None:
+        """The first event of a message's first attempt; None where it has not begun."""
+
+    async def document(self) -> StateDocument:
+        """The state document as of the newest turn."""
+
+    async def close(self, *, clean: bool) -> None:
+        """Close the file; `clean` says that nothing unsynced is left, and makes sure of it."""

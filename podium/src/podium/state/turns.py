@@ -1,0 +1,117 @@
+"""The transaction that is the turn: events, state, inbox, outcome and checkpoint, all or nothing."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, cast
+
+import apsw
+
+from podium.protocol.events import Event
+from podium.state import attempts, eventlog, inbox, launches
+from podium.state.document import Document
+from podium.state.port import Attempt, Committed, Group, NewEvent, Outcome, TurnEnd
+from podium.state.values import from_json, to_json, to_us
+
+
+def append_group(db: apsw.Connection, group: Group, now: int) -> list[Event]:
+    """Log events and deltas of a running turn, and up to which frame they go."""
+    events = eventlog.append(db, group.events, now)
+    db.executemany(
+        "INSERT INTO pending_deltas (message_id, attempt, deltas) VALUES (?, ?, ?)",
+        ((message_id, attempt, to_json(deltas)) for message_id, attempt, deltas in group.deltas),
+    )
+    launches.acknowledge(db, group.launch_id, group.n)
+    return events
+
+
+def end(db: apsw.Connection, document: Document, turn: TurnEnd, now: int) -> Committed:
+    """Commit a turn whose hook has returned."""
+    events = append_group(db, turn.group, now)
+    first_seq = turn.first_seq or (events[0].seq if events else eventlog.head(db).seq + 1)
+    document.fold(db, _take_deltas(db, turn.message_id, turn.attempt))
+    number = _next_turn(db)
+    ending = {"stop_reason": turn.stop_reason, "usage": turn.usage, "checkpoint": number}
+    events += eventlog.append(db, [NewEvent("complete", ending, turn.message_id, turn.attempt)], now)
+    reply = eventlog.reply_text(db, turn.message_id, turn.attempt, first_seq)
+    _finish(db, document, turn, number, "complete", reply, first_seq, now)
+    if turn.position is not None:
+        attempts.close(db, turn.position, turn.attempt, turn.outcome, None, now)
+    return Committed(number, events, reply)
+
+
+def fail_attempt(
+    db: apsw.Connection,
+    document: Document,
+    attempt: Attempt,
+    outcome: Outcome,
+    error: dict[str, Any],
+    *,
+    will_retry: bool,
+    events: Sequence[NewEvent],
+    now: int,
+) -> list[Event]:
+    """Close an attempt without its effects; where it is the last one the message is given up, and that is a turn too."""
+    _take_deltas(db, attempt.message_id, attempt.attempt)
+    failed = {"first_seq": attempt.first_seq, "will_retry": will_retry, "outcome": outcome, **error}
+    logged = eventlog.append(db, [*events, NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
+    attempts.close(db, attempt.position, attempt.attempt, outcome, error, now)
+    if not will_retry:
+        dead = {"code": error.get("code", "turn_failed"), "message": error.get("message", ""), "retryable": False}
+        logged += eventlog.append(db, [NewEvent("error", dead, attempt.message_id, attempt.attempt)], now)
+        _give_up(db, document, attempt, dead, now)
+    return logged
+
+
+def _give_up(db: apsw.Connection, document: Document, attempt: Attempt, error: dict[str, Any], now: int) -> None:
+    end = TurnEnd(
+        kind="message", message_id=attempt.message_id, position=attempt.position, attempt=attempt.attempt,
+        first_seq=attempt.first_seq, stop_reason="error", usage={}, workspace_version=None, started_at=attempt.started_at,
+        group=Group(launch_id=attempt.launch_id, n=0), error=error,
+    )  # fmt: skip
+    _finish(db, document, end, _next_turn(db), "failed", "", attempt.first_seq, now)
+
+
+def _next_turn(db: apsw.Connection) -> int:
+    return cast(int, db.execute("SELECT coalesce(max(turn), 0) + 1 FROM turns").get)
+
+
+def _take_deltas(db: apsw.Connection, message_id: str, attempt: int) -> list[dict[str, Any]]:
+    rows: list[Any] = db.execute(
+        "SELECT deltas FROM pending_deltas WHERE message_id = ? AND attempt = ? ORDER BY id", (message_id, attempt)
+    ).fetchall()
+    db.execute("DELETE FROM pending_deltas WHERE message_id = ? AND attempt = ?", (message_id, attempt))
+    return [delta for (deltas,) in rows for delta in from_json(deltas)]
+
+
+def _finish(
+    db: apsw.Connection, document: Document, turn: TurnEnd, number: int, status: str, reply: str, first_seq: int, now: int
+) -> None:
+    last_seq = eventlog.head(db).seq
+    db.execute(
+        "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            number, turn.kind, turn.message_id, turn.position, turn.attempt, status, turn.stop_reason, reply, to_json(turn.usage),
+            to_json(turn.error) if turn.error else None, first_seq, last_seq, to_us(turn.started_at), now,
+        ),
+    )  # fmt: skip
+    if turn.position is not None:
+        inbox.finish(db, turn.position, number)
+    _checkpoint(db, document, turn, number, last_seq, now)
+
+
+def _checkpoint(db: apsw.Connection, document: Document, turn: TurnEnd, number: int, last_seq: int, now: int) -> None:
+    """Append the joint commit; its hash covers the one before, so that a changed past shows."""
+    parent, parent_hash = db.execute("SELECT checkpoint, hash FROM checkpoints ORDER BY checkpoint DESC LIMIT 1").fetchone() or (
+        None,
+        "",
+    )
+    bundle_hash, config_hash = db.execute(
+        "SELECT bundle_hash, config_hash FROM revisions ORDER BY revision DESC LIMIT 1"
+    ).fetchone() or ("", "")
+    done = db.execute("SELECT coalesce(max(position), 0) FROM inbox WHERE state = 'done'").get
+    row = [
+        number, 0, parent, eventlog.head(db).epoch, last_seq, done, document.version, document.hash(), turn.workspace_version,
+        bundle_hash, config_hash, to_json(turn.usage), now,
+    ]  # fmt: skip
+    chained = hashlib.sha256(f"{parent_hash}\n{to_json(row)}".encode()).hexdigest()
+    db.execute(f"INSERT INTO checkpoints VALUES (NULL, {', '.join('?' * 14)})", (*row, chained))  # noqa: S608 - placeholders

@@ -1,0 +1,202 @@
+"""What every adapter of the state port must keep."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from podium.protocol.delta import DeltaError
+from podium.protocol.errors import IdempotencyMismatch, TooMany
+from podium.state.port import Attempt, Ended, Entry, Group, NewEvent, Revision, StateStore, TurnEnd
+from tests.support.states import START, make_state
+
+BODY = {"text": "hello", "role": "user", "attachments": []}
+ORIGIN = {"tenant_id": "platform"}
+
+
+@pytest.fixture
+async def state(tmp_path: Path) -> AsyncIterator[StateStore]:
+    opened = make_state(tmp_path / "state.db")
+    yield opened
+    await opened.close(clean=True)
+
+
+async def accept(state: StateStore, message_id: str = "m1") -> Entry:
+    await state.accept(message_id, "message", BODY, ORIGIN, 10)
+    entry = await state.next_entry()
+    assert entry
+    return entry
+
+
+async def begin(state: StateStore, message_id: str = "m1", launch_id: str = "l1") -> Attempt:
+    entry = await accept(state, message_id)
+    await state.begin_launch(launch_id, None)
+    attempt, _ = await state.begin_attempt(entry, launch_id, None)
+    return attempt
+
+
+def end_of(attempt: Attempt, *events: NewEvent, deltas: list | None = None, n: int = 1) -> TurnEnd:
+    group = Group(launch_id=attempt.launch_id, n=n, events=list(events))
+    if deltas:
+        group.deltas = [(attempt.message_id, attempt.attempt, deltas)]
+    return TurnEnd(
+        kind="message", message_id=attempt.message_id, position=attempt.position, attempt=attempt.attempt,
+        first_seq=attempt.first_seq, stop_reason="end_turn", usage={"tokens": 3}, workspace_version=None,
+        started_at=attempt.started_at, group=group,
+    )  # fmt: skip
+
+
+def text(attempt: Attempt, words: str) -> NewEvent:
+    return NewEvent("update", {"text": words}, attempt.message_id, attempt.attempt)
+
+
+async def test_an_entry_is_accepted_once(state: StateStore) -> None:
+    first = await state.accept("m1", "message", BODY, ORIGIN, 10)
+    again = await state.accept("m1", "message", BODY, ORIGIN, 10)
+    assert (first.duplicate, again.duplicate, again.position) == (False, True, first.position)
+    with pytest.raises(IdempotencyMismatch):
+        await state.accept("m1", "message", BODY | {"text": "other"}, ORIGIN, 10)
+    assert (await state.overview()).queued == 1
+
+
+async def test_the_inbox_is_bounded_and_says_so(state: StateStore) -> None:
+    for n in range(3):
+        await state.accept(f"m{n}", "message", BODY, ORIGIN, 3)
+    with pytest.raises(TooMany) as refused:
+        await state.accept("m4", "message", BODY, ORIGIN, 3)
+    assert refused.value.extra == {"limit": 3, "current": 3}
+    assert (await state.accept("m2", "message", BODY, ORIGIN, 3)).duplicate
+
+
+async def test_many_accepts_at_once_keep_their_order(state: StateStore) -> None:
+    positions = await asyncio.gather(*(state.accept(f"m{n}", "message", BODY, ORIGIN, 100) for n in range(50)))
+    assert [accepted.position for accepted in positions] == list(range(1, 51))
+
+
+async def test_a_turn_commits_state_events_inbox_and_checkpoint_together(state: StateStore) -> None:
+    attempt = await begin(state)
+    logged = await state.append(Group(launch_id="l1", n=2, events=[text(attempt, "he")], deltas=[("m1", 1, [replace({"n": 1})])]))
+    committed = await state.end_turn(end_of(attempt, text(attempt, "llo"), deltas=[replace(2, "/n")], n=4))
+    assert committed.turn == 1
+    assert committed.reply == "hello"
+    assert [event.event_type for event in committed.events] == ["update", "complete"]
+    assert [event.seq for event in logged + committed.events] == [2, 3, 4]
+    assert committed.events[-1].content == {"stop_reason": "end_turn", "usage": {"tokens": 3}, "checkpoint": 1}
+    document = await state.document()
+    assert (document.state, document.checkpoint) == ({"n": 2}, 1)
+    status = await state.message("m1")
+    assert status and status.reply
+    assert (status.status, status.reply.text, status.reply.checkpoint) == ("complete", "hello", 1)
+    assert await state.next_entry() is None
+
+
+def replace(value: object, path: str = "") -> dict:
+    return {"op": "replace", "path": path, "value": value}
+
+
+async def test_a_failed_attempt_leaves_only_its_end(state: StateStore) -> None:
+    attempt = await begin(state)
+    await state.append(Group(launch_id="l1", n=1, events=[text(attempt, "half")], deltas=[("m1", 1, [replace({"n": 1})])]))
+    events = await state.fail_attempt(attempt, "exit", {"code": "agent_exited", "message": "signal 9"}, will_retry=True)
+    assert [event.event_type for event in events] == ["attempt_failed"]
+    assert events[0].content["first_seq"] == attempt.first_seq
+    assert events[0].content["will_retry"] is True
+    assert (await state.document()).state == {}
+    entry = await state.next_entry()
+    assert entry and entry.message_id == "m1"
+    second, started = await state.begin_attempt(entry, "l2", None)
+    assert (second.attempt, started.attempt) == (2, 2)
+    committed = await state.end_turn(end_of(second, text(second, "whole")))
+    assert committed.reply == "whole"
+    assert await state.attempt_counts(attempt.position) == (1, 0)
+
+
+async def test_giving_a_message_up_is_a_turn_without_effects(state: StateStore) -> None:
+    attempt = await begin(state)
+    events = await state.fail_attempt(attempt, "exception", {"code": "agent_error", "message": "boom"}, will_retry=False)
+    assert [event.event_type for event in events] == ["attempt_failed", "error"]
+    assert events[-1].content == {"code": "agent_error", "message": "boom", "retryable": False}
+    status = await state.message("m1")
+    assert status and status.error
+    assert (status.status, status.error.message) == ("failed", "boom")
+    assert await state.next_entry() is None
+    assert (await state.overview()).turn == 1
+
+
+async def test_deltas_that_do_not_fit_fail_the_turn_whole(state: StateStore) -> None:
+    attempt = await begin(state)
+    with pytest.raises(DeltaError):
+        await state.end_turn(end_of(attempt, text(attempt, "x"), deltas=[replace({"n": 1}), replace(1, "/no/such")]))
+    assert (await state.overview()).head.seq == attempt.first_seq
+    assert (await state.document()).state == {}
+    assert [open_.attempt for open_ in await state.open_attempts()] == [1]
+
+
+async def test_events_have_no_gaps_and_can_be_read_by_message(state: StateStore) -> None:
+    attempt = await begin(state)
+    for n in range(5):
+        await state.append(Group(launch_id="l1", n=n + 1, events=[text(attempt, str(n)), NewEvent("usage", {}, None, None)]))
+    everything = await state.events_after(0, 100)
+    assert [event.seq for event in everything] == list(range(1, 12))
+    assert len(await state.events_after(0, 100, "m1")) == 6
+    assert [event.seq for event in await state.events_after(4, 3)] == [5, 6, 7]
+
+
+async def test_parking_needs_an_empty_inbox(state: StateStore) -> None:
+    entry = await accept(state)
+    assert not await state.park("idle")
+    await state.finish_entry(entry.position)
+    assert await state.park("idle")
+    assert (await state.overview()).status == "hibernated"
+
+
+async def test_a_new_epoch_begins_above_the_last_event(state: StateStore) -> None:
+    await begin(state)
+    await state.begin_epoch(2, "boot")
+    await state.begin_epoch(2, "boot")
+    assert await state.epochs() == [(1, 0), (2, 1)]
+    assert (await state.overview()).head == (2, 1)
+
+
+async def test_launches_are_known_until_they_end(state: StateStore) -> None:
+    await state.begin_launch("l1", 200_001)
+    await state.launched("l1", 42, 99)
+    await state.started("l1", 3, {"connect": 1.5})
+    [launch] = await state.open_launches()
+    assert (launch.pid, launch.start_time, launch.uid) == (42, 99, 200_001)
+    await state.end_launch("l1", Ended(at=START, reason="killed", code=None, signal=9, log=["bye"]))
+    assert await state.open_launches() == []
+    overview = await state.overview()
+    assert overview.last_exit and overview.last_exit.signal == 9
+    assert overview.startup_ms == {"connect": 1.5}
+
+
+async def test_revisions_are_recorded_when_they_change(state: StateStore) -> None:
+    revision = Revision(deployment_id="a:1.0.0@00000000", bundle_hash="00000000", config={"model": "x"})
+    await state.revise(revision)
+    await state.revise(revision)
+    assert (await state.overview()).revision == revision
+
+
+async def test_history_pages(state: StateStore) -> None:
+    for n in range(5):
+        await state.accept(f"m{n}", "message", BODY, ORIGIN, 10)
+    first, following = await state.messages(0, 3)
+    rest, end = await state.messages(following or 0, 3)
+    assert [m.message_id for m in first + rest] == [f"m{n}" for n in range(5)]
+    assert (following, end) == (3, None)
+
+
+async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
+    state = make_state(tmp_path / "state.db")
+    attempt = await begin(state)
+    for n in range(30):
+        deltas = [replace({"items": []})] if n == 0 else [{"op": "add", "path": "/items/-", "value": "x" * 300}]
+        await state.append(Group(launch_id="l1", n=n + 1, deltas=[("m1", 1, deltas)]))
+    await state.end_turn(end_of(attempt))
+    expected = await state.document(), await state.events_after(0, 100), await state.message("m1")
+    await state.close(clean=True)
+    state = make_state(tmp_path / "state.db")
+    assert (await state.document(), await state.events_after(0, 100), await state.message("m1")) == expected
+    await state.close(clean=False)
