@@ -1,8 +1,10 @@
 """What Podium asks of an object store.
 
-Keys are `/`-separated segments of `[A-Za-z0-9._:@=-]`, none of them `.` or `..`, at most 512 characters in all.
+Keys are `/`-separated segments of `[A-Za-z0-9._:@=+-]`, none of them `.` or `..`, at most 240 characters each and 512 in all;
+`keys.py` checks them. A key may be the beginning of another: `a` and `a/b` are two objects.
 A put is atomic: readers see the old object or the new one, whole; once it has returned it survives a power cut.
-After a time-out the outcome of a put is unknown: records carry a random `write_id` so that the writer can read and compare.
+After a time-out or a cancellation the outcome of a put is unknown: it may still happen. Records carry a random `write_id` so
+that the writer can read and compare; it also makes etags differ, which may be hashes of the content alone.
 """
 
 from collections.abc import AsyncIterator
@@ -11,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 
 class Object(NamedTuple):
-    """An object's bytes and the tag that names this very content version."""
+    """An object's bytes and the tag that names this very content."""
 
     body: bytes
     etag: str
@@ -26,7 +28,7 @@ class Conflict(Exception):
 
 
 class ObjectStore(Protocol):
-    """Objects by key. Every method raises OSError where the store cannot be reached or is full."""
+    """Objects by key. Every method raises OSError where the store cannot be reached or is full, InvalidKey for a bad key."""
 
     async def get(self, key: str) -> Object | None:
         """The whole object, or None where there is none."""
@@ -44,10 +46,16 @@ class ObjectStore(Protocol):
         """As `create`, with the bytes of a local file, for bodies too large for memory."""
 
     async def fetch_to_file(self, key: str, target: Path) -> bool:
-        """Write the object's bytes to a new local file; False where there is no object."""
+        """Write the object's bytes to a new local file, mode 0600; False where there is no object.
+
+        FileExistsError where `target` exists. A failure leaves no file; a crash may leave a part of one.
+        """
 
     async def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
 
     def list(self, prefix: str, *, after: str = "") -> AsyncIterator[str]:
-        """All keys below the folder `prefix` (ends in `/`) that sort after the key `after`, in order of their bytes."""
+        """All keys below the folder `prefix` (ends in `/`) that sort after the key `after`, in order of their bytes.
+
+        Keys that come or go meanwhile may be missing or there; all others are listed once.
+        """

@@ -45,10 +45,17 @@ class Workspace(Protocol):
         """Put the files back to `version` before anything runs; nothing happens where there are no versions."""
 
     def list(self, path: str, depth: int) -> Iterator[Entry]:
-        """Entries below `path` down to `depth` levels, parents first; NotFound where there is no such directory."""
+        """Entries below `path` ("" is the root) down to `depth` levels, parents first, by the bytes of their names.
+
+        NotFound where there is no such directory, TooLarge above the limit of entries, InvalidRequest for paths that are
+        absolute or contain `..`. Bytes of a name that are not UTF-8 are surrogate escapes.
+        """
 
     def open(self, path: str) -> OpenFile:
-        """Open a regular file; NotFound where there is none, NotAFile for anything else; links are never followed."""
+        """Open a regular file; NotFound where there is none, NotAFile for anything else; links are never followed.
+
+        Conflict where it cannot be read now. The agent may change the file meanwhile: less than `size_bytes` may come.
+        """
 
     def delete(self) -> None:
-        """Remove everything for ever."""
+        """Remove everything for ever; idempotent. No process of the agent may be left."""

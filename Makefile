@@ -1,0 +1,42 @@
+# Everything a person or CI does here. `make demo` and `make test` are enough to begin with.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := podium/.venv/bin
+PYTEST := cd podium && .venv/bin/pytest
+
+.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash check format bench clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: podium/.venv/.ready ## Install everything into podium/.venv
+
+podium/.venv/.ready: podium/uv.lock podium/pyproject.toml podium/setup.sh
+	@podium/setup.sh
+	@touch $@
+
+demo: setup ## Start the platform, deploy an agent, talk to it, kill it, put it to sleep, wake it
+	@$(BIN)/python examples/demo.py
+
+up: setup ## Run the platform on this machine until Ctrl-C
+	@$(BIN)/podium up
+
+test: setup check ## All tests, with real parts
+	@$(PYTEST)
+
+test-unit test-contract test-integration test-e2e test-crash: test-%: setup ## One kind of tests
+	@$(PYTEST) tests/$*
+
+check: setup ## Format, lint, types, direction of imports
+	@cd podium && .venv/bin/ruff format --check --quiet . ../examples ../benchmarks && .venv/bin/ruff check --quiet . ../examples ../benchmarks
+	@cd podium && .venv/bin/mypy
+	@cd podium && .venv/bin/lint-imports --no-cache >/dev/null || .venv/bin/lint-imports --no-cache
+
+format: setup ## Rewrite the code in our format
+	@cd podium && .venv/bin/ruff format . ../examples ../benchmarks && .venv/bin/ruff check --fix . ../examples ../benchmarks
+
+bench: setup ## Turns per second, accept latency, wake; results in benchmarks/results
+	@$(BIN)/python benchmarks/turns.py
+
+clean: ## Remove what was installed and built
+	@rm -rf podium/.venv podium/.mypy_cache podium/.ruff_cache podium/.pytest_cache podium/.hypothesis

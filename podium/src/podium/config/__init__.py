@@ -1,0 +1,18 @@
+"""Settings: one table, read from flags, the environment, one TOML file and defaults. Values of secrets are in no text."""
+
+from podium.config.kinds import duration_or_never_s, duration_s, size_bytes
+from podium.config.load import ConfigError, load_settings
+from podium.config.reference import settings_reference
+from podium.config.settings import Setting, Settings, rows
+
+__all__ = [
+    "ConfigError",
+    "Setting",
+    "Settings",
+    "duration_or_never_s",
+    "duration_s",
+    "load_settings",
+    "rows",
+    "settings_reference",
+    "size_bytes",
+]

@@ -1,0 +1,129 @@
+"""The one table of settings, and what those without a fixed default are on this machine."""
+
+import dataclasses
+import os
+import re
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
+
+from podium.config import kinds
+from podium.config.kinds import one_of
+
+Computed = Callable[[Mapping[str, str], Mapping[str, Any]], Any]
+"""A default made from the environment and from the fields of `Settings` that stand above."""
+
+
+class Setting(NamedTuple):
+    """One row of the table. `default` is text like any other source's, None for none, or computed."""
+
+    name: str
+    kind: kinds.Kind
+    default: str | Computed | None
+    doc: str
+    default_text: str = ""
+    secret: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its key in the file and among the flags: `gateway_port` for GATEWAY_PORT, `data` for PODIUM_DATA."""
+        return self.name.removeprefix("PODIUM_").lower()
+
+
+def _data(environ: Mapping[str, str], above: Mapping[str, Any]) -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/podium")
+    share = environ.get("XDG_DATA_HOME", "")
+    return (Path(share) if share.startswith("/") else Path(environ.get("HOME") or Path.home()) / ".local/share") / "podium"
+
+
+def _coordinator_id(environ: Mapping[str, str], above: Mapping[str, Any]) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", socket.gethostname()).strip("-._")[:63] or "coordinator"
+
+
+def _coordinator_url(environ: Mapping[str, str], above: Mapping[str, Any]) -> str:
+    anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    host = anywhere.get(above["coordinator_host"], above["coordinator_host"])
+    return f"http://{f'[{host}]' if ':' in host else host}:{above['coordinator_port']}"
+
+
+def _log_format(environ: Mapping[str, str], above: Mapping[str, Any]) -> str:
+    return "console" if sys.stderr.isatty() else "json"
+
+
+# fmt: off
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
+class Settings:
+    """All settings, checked. A field is named as its setting, with the unit; `idle_timeout_s` None is never."""
+
+    gateway_host: Annotated[str, Setting("GATEWAY_HOST", kinds.HOST, "127.0.0.1", "Address the gateway listens on.")]
+    gateway_port: Annotated[int, Setting("GATEWAY_PORT", kinds.PORT, "8090", "Port of the public API.")]
+    coordinator_host: Annotated[str, Setting(
+        "COORDINATOR_HOST", kinds.HOST, "127.0.0.1", "Address the coordinator listens on.",
+    )]
+    coordinator_port: Annotated[int, Setting(
+        "COORDINATOR_PORT", kinds.PORT, "9090", "Port on which the coordinator answers gateways.",
+    )]
+    coordinator_id: Annotated[str, Setting(
+        "COORDINATOR_ID", kinds.NAME, _coordinator_id,
+        "Name of this coordinator. Keep it for the life of the data directory.", "the host's name",
+    )]
+    coordinator_url: Annotated[str, Setting(
+        "COORDINATOR_URL", kinds.HTTP_URL, _coordinator_url, "How gateways reach this coordinator.",
+        "`COORDINATOR_HOST` and `COORDINATOR_PORT`",
+    )]
+    valkey_url: Annotated[str | None, Setting(
+        "VALKEY_URL", kinds.VALKEY_URL, None, "The Valkey that gateways and coordinators share.", "one of its own", secret=True,
+    )]
+    environment: Annotated[str, Setting(
+        "ENVIRONMENT", one_of("dev", "staging", "production"), "dev", "First part of all keys in the object store.",
+    )]
+    admin_api_key: Annotated[str | None, Setting(
+        "ADMIN_API_KEY", kinds.ADMIN_KEY, None, "The API key that may do everything.",
+        "made once, kept in the data directory", secret=True,
+    )]
+    secrets_key: Annotated[str | None, Setting(
+        "SECRETS_KEY", kinds.SECRET, None, "Root of the keys that sign requests between parts: the same on all of them.",
+        "made once, kept in the data directory", secret=True,
+    )]
+    agent_python: Annotated[Path | None, Setting(
+        "AGENT_PYTHON", kinds.PATH, None, "The interpreter that runs agents; their uids have to be able to execute it.",
+        "`/usr/bin/python3.11`, else Podium's own",
+    )]
+    data: Annotated[Path, Setting(
+        "PODIUM_DATA", kinds.PATH, _data, "The data directory.", "`/var/lib/podium` as root, else `~/.local/share/podium`",
+    )]
+    log_format: Annotated[Literal["console", "json"], Setting(
+        "LOG_FORMAT", one_of("console", "json"), _log_format, "How log lines look.", "`console` on a terminal, else `json`",
+    )]
+    log_level: Annotated[str, Setting(
+        "LOG_LEVEL", one_of("debug", "info", "warning", "error"), "info", "The least level that is logged.",
+    )]
+    max_bundle_size_bytes: Annotated[int, Setting(
+        "MAX_BUNDLE_SIZE", kinds.SIZE, "64MiB", "The largest bundle that is accepted, packed.",
+    )]
+    max_message_size_bytes: Annotated[int, Setting(
+        "MAX_MESSAGE_SIZE", kinds.SIZE, "1MiB", "The largest message that is accepted.",
+    )]
+    max_inbox: Annotated[int, Setting("MAX_INBOX", kinds.COUNT, "1000", "Messages that may wait in one instance's inbox.")]
+    max_agents: Annotated[int, Setting("MAX_AGENTS", kinds.COUNT, "1000", "Instances one coordinator keeps awake at once.")]
+    max_readers: Annotated[int, Setting("MAX_READERS", kinds.COUNT, "1000", "Event streams open on one instance at once.")]
+    start_timeout_s: Annotated[float, Setting(
+        "START_TIMEOUT", kinds.DURATION, "30s", "How long an agent may take from its start until it is ready.",
+    )]
+    shutdown_grace_s: Annotated[float, Setting(
+        "SHUTDOWN_GRACE", kinds.DURATION, "10s", "How long an agent may take to end before it is killed.",
+    )]
+
+    def __repr__(self) -> str:
+        shown = (f"{field}={'…' if row.secret else repr(getattr(self, field))}" for field, row in rows())
+        return f"Settings({', '.join(shown)})"
+# fmt: on
+
+
+def rows() -> list[tuple[str, Setting]]:
+    """The table: the field of `Settings` and its row, in order."""
+    hints = get_type_hints(Settings, include_extras=True)
+    return [(field, hint.__metadata__[0]) for field, hint in hints.items()]

@@ -1,0 +1,169 @@
+"""Bodies of the public API (section 4). Requests refuse unknown fields; answers may grow new ones."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+Labels = dict[
+    Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")], Annotated[str, msgspec.Meta(max_length=256)]
+]
+MessageId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+
+
+class Request(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Base of the bodies a client sends."""
+
+
+class Page(msgspec.Struct, Generic[T], kw_only=True):
+    """One page of a list; `next_cursor` null on the last."""
+
+    items: list[T]
+    next_cursor: str | None = None
+
+
+# ---- deployments
+
+
+class Deployment(msgspec.Struct, kw_only=True):
+    """A bundle in the registry. `checksum` is `sha256:` and 64 hex digits."""
+
+    deployment_id: str
+    agent_type: str
+    version: str
+    checksum: str
+    size_bytes: int
+    created_at: datetime
+    runtime: str = "python"
+
+
+# ---- instances
+
+
+class CreateInstance(Request):
+    """`deployment_id` may be `type`, `type:version` or the full id; `agent_id` is made up where it is missing."""
+
+    deployment_id: str
+    agent_id: str | None = None
+    config: dict[str, Any] = {}
+    labels: Labels = {}
+    secrets: dict[str, str] | None = None
+    environment: dict[str, str] | None = None
+
+
+class LastExit(msgspec.Struct, kw_only=True):
+    """How the agent's last process ended; both numbers null where nobody saw it."""
+
+    at: datetime
+    reason: str
+    code: int | None = None
+    signal: int | None = None
+    log: list[str] = []
+
+
+class Instance(msgspec.Struct, kw_only=True):
+    """An instance as its owner sees it. `agent_id` is the same string as `instance_id`."""
+
+    instance_id: str
+    agent_id: str
+    deployment_id: str
+    status: str
+    created_at: datetime
+    labels: dict[str, str] = {}
+    config: dict[str, Any] = {}
+    reason: str | None = None
+    epoch: int = 0
+    coordinator_id: str | None = None
+    cursor: str | None = None
+    checkpoint: int = 0
+    queued: int = 0
+    workspace: dict[str, Any] = {}
+    last_exit: LastExit | None = None
+    startup_ms: dict[str, float] = {}
+
+
+# ---- messages
+
+
+class SendMessage(Request):
+    """A message for the agent; `id` makes it idempotent and becomes its `message_id`."""
+
+    text: str
+    role: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "user"
+    attachments: list[dict[str, Any]] = []
+    id: MessageId | None = None
+
+
+class Reply(msgspec.Struct, kw_only=True):
+    """What the agent answered. `checkpoint` is the turn whose commit released it."""
+
+    message_id: str
+    text: str
+    stop_reason: str
+    usage: dict[str, Any]
+    checkpoint: int
+
+
+class MessageError(msgspec.Struct, kw_only=True):
+    """Why a message was given up."""
+
+    code: str
+    message: str
+
+
+class MessageStatus(msgspec.Struct, kw_only=True):
+    """One message of the history: queued, running, complete or failed."""
+
+    message_id: str
+    status: str
+    role: str
+    text: str
+    accepted_at: datetime
+    attempts: int = 0
+    reply: Reply | None = None
+    error: MessageError | None = None
+
+
+class StateDocument(msgspec.Struct, kw_only=True):
+    """The state as of `checkpoint`; 0 before the first turn."""
+
+    state: dict[str, Any]
+    checkpoint: int
+
+
+class FileEntry(msgspec.Struct, kw_only=True):
+    """One name in the workspace. `kind` is file, directory, symlink or other."""
+
+    path: str
+    kind: str
+    size_bytes: int
+    modified_at: datetime
+
+
+class LogRecord(msgspec.Struct, kw_only=True):
+    """One line of the agent's log. `source` is agent, output or platform."""
+
+    id: int
+    at: datetime
+    level: str
+    source: str
+    message: str
+    module: str = ""
+
+
+class Health(msgspec.Struct, kw_only=True):
+    """`checks` names each part that was asked and what it said."""
+
+    status: str
+    checks: dict[str, str] = {}
+
+
+class CoordinatorStatus(msgspec.Struct, kw_only=True):
+    """A coordinator as it is announced. `load` and `capacity` count awake instances."""
+
+    coordinator_id: str
+    url: str
+    load: int
+    capacity: int
+    draining: bool
