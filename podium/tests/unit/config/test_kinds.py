@@ -44,6 +44,7 @@ def test_what_is_no_size(text: str) -> None:
 
 @given(st.text(max_size=20))
 def test_any_text_is_read_or_refused(text: str) -> None:
+    for kind in (kinds.PORT, kinds.COUNT, kinds.HOST, kinds.NAME, kinds.PATH, kinds.DURATION, kinds.SIZE, kinds.HTTP_URL,
                  kinds.VALKEY_URL, kinds.ADMIN_KEY, kinds.SECRET):  # fmt: skip
         try:
             kind.read(text)

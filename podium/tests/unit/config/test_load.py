@@ -36,7 +36,7 @@ def test_everything_has_a_default() -> None:
 
 
 def test_a_flag_beats_the_environment_beats_the_file_beats_the_default(tmp_path: Path) -> None:
-    file = settings_file(tmp_path, 'gateway_port = 1\ncoordinator_port = 1\nmax_inbox = 1\n')
+    file = settings_file(tmp_path, "gateway_port = 1\ncoordinator_port = 1\nmax_inbox = 1\n")
     environ = {"GATEWAY_PORT": "2", "COORDINATOR_PORT": "2", "PODIUM_DATA": "/env"}
     settings = load_settings(environ, {"gateway_port": 3, "coordinator_port": None, "data": Path("/flag")}, file)
     assert (settings.gateway_port, settings.coordinator_port, settings.max_inbox, settings.max_agents) == (3, 2, 1, 1000)
