@@ -89,7 +89,7 @@ def test_the_data_directory_depends_on_who_runs_it(monkeypatch: pytest.MonkeyPat
 
 def test_all_problems_are_told_at_once_saying_what_to_set(tmp_path: Path) -> None:
     file = settings_file(tmp_path, 'max_inbx = 5\nmax_agents = 0\nlog_level = ["info"]\n')
-    found = problems({"COORDINATOR_HOST": "a b", "IDLE_TIMEOUT": "5"}, {"gateway_port": 70000}, file)
+    found = problems({"COORDINATOR_HOST": "a b", "START_TIMEOUT": "5"}, {"gateway_port": 70000}, file)
     assert found == [
         f"{file}: max_inbx is not a setting; did you mean max_inbox?",
         f"{file}: log_level has to be a plain value",
@@ -97,7 +97,7 @@ def test_all_problems_are_told_at_once_saying_what_to_set(tmp_path: Path) -> Non
         "COORDINATOR_HOST: has to be a host name or address, not 'a b' (set by the environment)",
         f"LOG_LEVEL: has to be debug, info, warning or error, not \"['info']\" (set by {file})",
         f"MAX_AGENTS: has to be a whole number from 1 to 10000000, not '0' (set by {file})",
-        "IDLE_TIMEOUT: has to be a duration such as 30s, 5m or 1h30m, or never, not '5' (set by the environment)",
+        "START_TIMEOUT: has to be a duration such as 30s, 5m or 1h30m, not '5' (set by the environment)",
     ]
 
 

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import PYTHON, until
 
 from podium.launcher import procfs
+from tests.support.launchers import PYTHON, until
 
 NOBODY = 2**22
 EXIT_SYSCALL = {"x86_64": 60, "aarch64": 93}

@@ -70,10 +70,10 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     workspace = DirectoryWorkspace(tmp_path / "w", None)
     root = workspace.mount()
     (root / "d/e").mkdir(parents=True)
-    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    before = sorted(os.listdir("/proc/self/fd"))
     for _ in range(3):
         list(workspace.list("", 3))
         for path in ("nope", "d", "d/e/f"):
             with pytest.raises((NotFound, NotAFile)):
                 workspace.open(path)
-    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+    assert sorted(os.listdir("/proc/self/fd")) == before

@@ -1,0 +1,237 @@
+"""Where concrete classes are chosen and joined: the gateway's process and the coordinator's. Run by a supervisor.
+
+`python -m podium.cli.serve gateway|coordinator` reads its settings from the environment; a listening socket may come as a
+descriptor in PODIUM_LISTEN_FD, so that a restart refuses nobody.
+"""
+
+import asyncio
+import contextlib
+import os
+import resource
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+
+from podium import log
+from podium.auth import Keys, Signer
+from podium.cluster.valkey import ValkeyCluster
+from podium.config import ConfigError, Settings, load_settings
+from podium.coordinator.coordinator import Coordinator
+from podium.coordinator.host import Host, Limits
+from podium.coordinator.layout import DataDirectory
+from podium.coordinator.server import make_app as coordinator_app
+from podium.coordinator.uids import Uids
+from podium.deployments.bundle import BundleLimits
+from podium.deployments.cache import open_cache
+from podium.deployments.interpreter import NoInterpreter, choose_interpreter
+from podium.deployments.registry import Registry
+from podium.gateway.app import Gateway
+from podium.gateway.app import make_app as gateway_app
+from podium.launcher.processes import ProcessLauncher
+from podium.objectstore.directory import DirectoryStore
+from podium.records.instances import Instances
+from podium.state.sqlite import SqliteState
+from podium.web import listening_fd
+from podium.workspace.directory import DirectoryWorkspace
+
+STATE_THREADS = 8
+CLOSE_CONNECTIONS_S = 2.0
+
+
+class Usage(Exception):
+    """A setting or the machine is not as it must be: exit code 2 and one line."""
+
+
+def bundle_limits(settings: Settings) -> BundleLimits:
+    """What a bundle may be."""
+    return BundleLimits(compressed_bytes=settings.max_bundle_size_bytes)
+
+
+async def run_gateway(settings: Settings) -> None:
+    """Serve the public API until told to stop."""
+    signer, keys = _secrets(settings)
+    cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
+
+    def make_gateway() -> Gateway:
+        return Gateway(
+            store=object_store(settings), cluster=cluster, keys=keys, signer=signer, environment=settings.environment,
+            bundle_limits=bundle_limits(settings), max_message_bytes=settings.max_message_size_bytes,
+        )  # fmt: skip
+
+    async with contextlib.aclosing(cluster):
+        await _serve(gateway_app(make_gateway), settings.gateway_host, settings.gateway_port, _until_signal())
+
+
+async def run_coordinator(settings: Settings) -> None:
+    """Own the instances of the data directory until told to stop."""
+    signer, _ = _secrets(settings)
+    directory = DataDirectory(settings.data)
+    directory.prepare()
+    with _locked(directory), ThreadPoolExecutor(STATE_THREADS, "state") as executor:
+        cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
+        store = object_store(settings)
+        uids = Uids(directory.host_db)
+        host = await _host(settings, directory, store, uids, executor)
+        records = Instances(store, settings.environment)
+        coordinator = Coordinator(host, records, cluster, settings.coordinator_url)
+        await coordinator.start()
+        try:
+            app = coordinator_app(coordinator, signer)
+            stopped = _stopping(coordinator, settings.shutdown_grace_s)
+            await _serve(app, settings.coordinator_host, settings.coordinator_port, stopped)
+        finally:
+            await coordinator.stop(0)
+            await cluster.aclose()
+            uids.close()
+
+
+def object_store(settings: Settings) -> DirectoryStore:
+    """The object store: a directory, shared by all parts on this machine."""
+    return DirectoryStore(settings.data / "objects")
+
+
+async def _host(
+    settings: Settings, directory: DataDirectory, store: DirectoryStore, uids: Uids, executor: ThreadPoolExecutor
+) -> Host:
+    agent_uid = uids.build_uid  # what one unprivileged uid can execute, all can
+    interpreter = choose_interpreter(str(settings.agent_python) if settings.agent_python else None, agent_uid)
+    cache = await open_cache(
+        settings.data, store, settings.environment, interpreter=interpreter, build_uid=uids.build_uid,
+        limits=bundle_limits(settings),
+    )  # fmt: skip
+    limits = Limits(
+        inbox=settings.max_inbox, readers=settings.max_readers, agents=settings.max_agents,
+        message_bytes=settings.max_message_size_bytes, start_timeout_s=settings.start_timeout_s,
+        shutdown_timeout_s=settings.shutdown_grace_s,
+    )  # fmt: skip
+    return Host(
+        directory=directory, launcher=ProcessLauncher(launcher_socket(directory)), registry=Registry(store, settings.environment),
+        deployments=cache,
+        states=SqliteState, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
+        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), coordinator_id=settings.coordinator_id,
+        incarnation=secrets.token_hex(8), limits=limits,
+    )  # fmt: skip
+
+
+def private_run(directory: DataDirectory) -> Path:
+    """Where sockets lie that agents must not reach."""
+    return directory.run / "private"
+
+
+def launcher_socket(directory: DataDirectory) -> Path:
+    """Where the launcher listens."""
+    return private_run(directory) / "launcher.sock"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _required(value: str | None, name: str) -> str:
+    if value is None:
+        raise Usage(f"{name} must be set")
+    return value
+
+
+def _secrets(settings: Settings) -> tuple[Signer, Keys]:
+    signer = Signer(_required(settings.secrets_key, "SECRETS_KEY"))
+    return signer, Keys(_required(settings.admin_api_key, "ADMIN_API_KEY"))
+
+
+@contextlib.contextmanager
+def _locked(directory: DataDirectory) -> Iterator[None]:
+    try:
+        fd = directory.lock()
+    except OSError:
+        raise Usage(f"{directory.root} is in use by another coordinator: end it, or choose another --data") from None
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+async def _serve(app: Starlette, host: str, port: int, stopped: AsyncIterator[None]) -> None:
+    """Serve `app`; each item of `stopped` is a step of stopping: first no new connections, then the end."""
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, loop="none", http="httptools", ws="none", lifespan="on",
+        timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # handled here
+    serving = asyncio.create_task(server.serve(sockets=[_socket(host, port)]))
+    async for _ in stopped:
+        pass
+    server.should_exit = True
+    await serving
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    fd = listening_fd()
+    if fd is not None:
+        return socket.socket(fileno=fd)
+    return bind(host, port)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening TCP socket; OSError where the address cannot be had. Port 0 takes any."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(1024)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+async def _until_signal() -> AsyncIterator[None]:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    yield
+
+
+async def _stopping(coordinator: Coordinator, grace_s: float) -> AsyncIterator[None]:
+    async for _ in _until_signal():
+        await coordinator.stop(grace_s)
+        yield
+
+
+def _raise_file_limit() -> None:
+    """Each awake agent takes a few descriptors, each reader one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def main() -> int:
+    """Run one part; 2 for what the user has to set right."""
+    import uvloop
+
+    runs = {"gateway": run_gateway, "coordinator": run_coordinator}
+    try:
+        settings = load_settings(os.environ)
+        log.configure(settings.log_format, settings.log_level)
+        _raise_file_limit()
+        uvloop.run(runs[sys.argv[1]](settings))
+    except ConfigError as error:
+        print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
+        return 2
+    except (Usage, NoInterpreter) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""All instances of this host: loaded when they are needed, created, deleted, recovered after a crash."""
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from podium import log
+from podium.auth import PLATFORM_TENANT
+from podium.cluster.port import Cluster, CoordinatorInfo
+from podium.coordinator.host import Host, LocalState
+from podium.coordinator.instance import Instance
+from podium.coordinator.keyed_locks import KeyedLocks
+from podium.coordinator.layout import InstanceDirectory
+from podium.coordinator.lifecycle import Status
+from podium.coordinator.logs import LogStore
+from podium.coordinator.ownership import Ownership
+from podium.protocol.errors import InstanceReplaced, Moved, NotFound, PodiumError, TooMany, Unavailable
+from podium.records.instances import Instances, Owner, Spec
+
+ANNOUNCE_EVERY_S = 1.0
+ANNOUNCE_TTL_S = 4.0
+SWEEP_EVERY_S = 15.0
+_logger = log.get("coordinator")
+_STORED = {"hibernated": Status.HIBERNATED, "failed": Status.FAILED}
+
+
+class Coordinator:
+    """Owns the instances of one data directory."""
+
+    def __init__(self, host: Host, records: Instances, cluster: Cluster, url: str) -> None:
+        self.host = host
+        self._records = records
+        self._cluster = cluster
+        self._url = url
+        self._ownership = Ownership(records, host.coordinator_id, host.incarnation, host.clock)
+        self._loaded: dict[str, Instance] = {}
+        self._locks = KeyedLocks()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    @property
+    def awake(self) -> int:
+        """How many instances have a process or want one."""
+        return sum(instance.awake for instance in self._loaded.values())
+
+    def announcement(self) -> CoordinatorInfo:
+        """This coordinator as others should see it."""
+        return CoordinatorInfo(
+            coordinator_id=self.host.coordinator_id, incarnation=self.host.incarnation, url=self._url, load=self.awake,
+            capacity=self.host.limits.agents,
+        )  # fmt: skip
+
+    def statuses(self) -> dict[str, str]:
+        """The status of every loaded instance; others sleep."""
+        return {instance_id: instance.status.value for instance_id, instance in self._loaded.items()}
+
+    async def prepare(self, agent_type: str, version: str, checksum: str) -> str:
+        """Fetch and prepare a deployment; its id. NotFound, EnvironmentFailed; Conflict where the checksum is another."""
+        digest = checksum.removeprefix("sha256:")[:8]
+        deployment = await self.host.registry.get(f"{agent_type}:{version}@{digest}", PLATFORM_TENANT)
+        prepared = await self.host.deployments.prepare(deployment)
+        return prepared.deployment_id
+
+    # ---- life of the coordinator
+
+    async def start(self) -> None:
+        """End what was left running, close what was left open, wake what was awake; then keep announcing."""
+        await self._end_leftovers()
+        for path in sorted(self.host.directory.instances.iterdir()):
+            if path.name.startswith("."):
+                await self.host.blocking(_remove_tree, path)
+            else:
+                await self._recover(path.name)
+        self._tasks = [asyncio.create_task(self._announce()), asyncio.create_task(self._sweep())]
+
+    async def stop(self, grace_s: float) -> None:
+        """End turns within `grace_s`, then the agents; close every file clean."""
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(ConnectionError):
+            await self._cluster.withdraw(self.host.coordinator_id)
+        await asyncio.gather(*(instance.stop(grace_s) for instance in self._loaded.values()))
+        self._loaded.clear()
+
+    async def _end_leftovers(self) -> None:
+        """No agent is adopted yet: whatever an earlier coordinator started ends before anything new runs."""
+        for launch in await self.host.launcher.list():
+            await self.host.launcher.kill(launch.launch_id)
+            await self.host.launcher.wait(launch.launch_id)
+            await self.host.launcher.forget(launch.launch_id)
+
+    async def _recover(self, instance_id: str) -> None:
+        try:
+            async with self.using(instance_id) as instance:
+                if instance.status is not Status.HIBERNATED:
+                    instance.stir()
+        except (NotFound, Moved):
+            _logger.info("removing a directory whose instance is gone", instance_id=instance_id)
+            await self._remove(instance_id)
+        except (PodiumError, OSError) as error:
+            _logger.error("an instance cannot be opened", instance_id=instance_id, error=str(error))
+
+    async def _announce(self) -> None:
+        while True:
+            try:
+                await self._cluster.announce(self.announcement(), ANNOUNCE_TTL_S)
+            except ConnectionError as error:
+                _logger.warning("discovery does not answer", error=str(error))
+            await asyncio.sleep(ANNOUNCE_EVERY_S)
+
+    async def _sweep(self) -> None:
+        """Close the files of instances that sleep and that nobody looks at."""
+        while True:
+            await asyncio.sleep(SWEEP_EVERY_S)
+            for instance_id in list(self._loaded):
+                async with self._locks.hold(instance_id):
+                    instance = self._loaded.get(instance_id)
+                    if instance and instance.status is Status.HIBERNATED and not instance.users and not instance.awake:
+                        del self._loaded[instance_id]
+                        await instance.unload()
+
+    # ---- instances
+
+    @contextlib.asynccontextmanager
+    async def using(self, instance_id: str, life: int | None = None) -> AsyncIterator[Instance]:
+        """The instance, loaded while it is used. NotFound, Moved; InstanceReplaced where it is not the `life` that was meant."""
+        if self._stopping:
+            raise Unavailable("this coordinator is stopping", retry_after_s=1)
+        async with self._locks.hold(instance_id):
+            instance = self._loaded.get(instance_id) or await self._load(instance_id)
+            instance.users += 1
+        try:
+            if life is not None and life != instance.life:
+                raise InstanceReplaced(f"instance {instance_id} was deleted and created anew since this request began")
+            yield instance
+        finally:
+            instance.users -= 1
+
+    async def create(self, instance_id: str) -> Instance:
+        """Own and start an instance whose spec is written; idempotent."""
+        async with self._locks.hold(instance_id):
+            if instance := self._loaded.get(instance_id):
+                return instance
+            if self.awake >= self.host.limits.agents:
+                raise TooMany(
+                    f"{self.awake} agents are awake on this host and its limit is {self.host.limits.agents}",
+                    retry_after_s=5, limit=self.host.limits.agents, current=self.awake,
+                )  # fmt: skip
+            spec = await self._spec(instance_id)
+            instance = await self._open(spec, await self._ownership.claim(instance_id))
+        with contextlib.suppress(ConnectionError):
+            await self._cluster.set_route(instance_id, self.host.coordinator_id, instance.stream.head.epoch)
+        if instance.status is not Status.HIBERNATED:
+            instance.stir()
+        return instance
+
+    async def delete(self, instance_id: str) -> None:
+        """Stop the instance and remove it; a tombstone keeps its epoch. Idempotent."""
+        async with self._locks.hold(instance_id):
+            await self._ownership.bury(instance_id)
+            instance = self._loaded.pop(instance_id, None)
+            if instance:
+                await instance.terminate()
+            await self._remove(instance_id)
+        with contextlib.suppress(ConnectionError):
+            await self._cluster.drop_route(instance_id)
+
+    async def _remove(self, instance_id: str) -> None:
+        directory = self.host.directory.instance(instance_id)
+        await self.host.blocking(self.host.workspace(directory.workspace, None).delete)
+        await self.host.blocking(_remove_tree, directory.root)
+
+    # ---- loading
+
+    async def _spec(self, instance_id: str) -> Spec:
+        found = await self._records.spec(instance_id)
+        if found is None:
+            raise NotFound(f"there is no instance {instance_id}")
+        return found.record
+
+    async def _load(self, instance_id: str) -> Instance:
+        owner = await self._ownership.owned(instance_id)
+        return await self._open(await self._spec(instance_id), owner)
+
+    async def _open(self, spec: Spec, owner: Owner) -> Instance:
+        directory = self.host.directory.instance(spec.instance_id)
+        uid = self.host.uids.of(spec.instance_id, owner.life)
+        state = await self.host.blocking(self._open_state, directory, spec, owner)
+        await self._follow_boot(state, owner)
+        overview = await state.overview()
+        instance = Instance(
+            self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid),
+            LogStore(directory.logs_db, self.host.executor), overview.head, _STORED.get(overview.status, Status.DEPLOYING),
+        )  # fmt: skip
+        instance.reason = overview.reason
+        await instance.recover()
+        self._loaded[spec.instance_id] = instance
+        return instance
+
+    def _open_state(self, directory: InstanceDirectory, spec: Spec, owner: Owner) -> LocalState:
+        directory.prepare()
+        return self.host.states.create(
+            directory.state_db, self.host.executor, self.host.clock, instance_id=spec.instance_id, tenant_id=spec.tenant_id,
+            epoch=owner.epoch, boot_id=self.host.boot_id,
+        )  # fmt: skip
+
+    async def _follow_boot(self, state: LocalState, owner: Owner) -> None:
+        """Events are not fsynced: after a power cut their numbers may be given out again, so they belong to a new epoch."""
+        written_under = await self.host.blocking(state.boot_id)
+        if written_under not in (None, self.host.boot_id):
+            head = (await state.overview()).head
+            owner = await self._ownership.raise_epoch(owner, head.seq)
+        await state.begin_epoch(owner.epoch, "owner")
+        await self.host.blocking(state.set_boot_id, self.host.boot_id)
+
+
+def _remove_tree(root: Path) -> None:
+    """Remove a directory of ours; renamed first, so that a crash in between leaves nothing that looks like an instance."""
+    doomed = root if root.name.startswith(".") else root.with_name(f".deleted.{root.name}")
+    with contextlib.suppress(FileNotFoundError):
+        root.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)

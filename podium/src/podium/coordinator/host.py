@@ -1,0 +1,93 @@
+"""What the instances of a host share: the ports they stand on, and the limits they keep."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from podium.coordinator.layout import DataDirectory
+from podium.coordinator.uids import Uids
+from podium.deployments.cache import DeploymentCache
+from podium.deployments.registry import Registry
+from podium.launcher.port import Launcher
+from podium.state.port import StateStore
+from podium.workspace.port import Workspace
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds and deadlines; durations in seconds."""
+
+    inbox: int = 1000
+    readers: int = 1000
+    agents: int = 1000
+    message_bytes: int = 1024 * 1024
+    idle_timeout_s: float = 300.0
+    install_timeout_s: float = 600.0
+    start_timeout_s: float = 30.0
+    idle_check_timeout_s: float = 10.0
+    shutdown_timeout_s: float = 10.0
+    retry_first_s: float = 1.0
+    retry_most_s: float = 300.0
+    interrupted_attempts: int = 10
+    starts_at_once: int = 8
+
+
+class States(Protocol):
+    """Makes and opens the state of instances. Both block; OSError, NewerFormat."""
+
+    def create(
+        self,
+        path: Path,
+        executor: Executor,
+        clock: Callable[[], datetime],
+        *,
+        instance_id: str,
+        tenant_id: str,
+        epoch: int,
+        boot_id: str,
+    ) -> "LocalState":
+        """Make the file where it is missing, and open it."""
+
+    def open(self, path: Path, executor: Executor, clock: Callable[[], datetime]) -> "LocalState":
+        """Open an existing file."""
+
+
+class LocalState(StateStore, Protocol):
+    """A state that knows under which boot it was written."""
+
+    def boot_id(self) -> str | None:
+        """The boot under which writes may be unsynced; None after a clean stop. Blocks."""
+
+    def set_boot_id(self, boot_id: str | None) -> None:
+        """Durably say under which boot the file is written from now on. Blocks."""
+
+
+@dataclass
+class Host:
+    """The ports of one coordinator. `workspace` makes the workspace of an instance from its directory and uid."""
+
+    directory: DataDirectory
+    launcher: Launcher
+    registry: Registry
+    deployments: DeploymentCache
+    states: States
+    workspace: Callable[[Path, int | None], Workspace]
+    uids: Uids
+    executor: Executor
+    clock: Callable[[], datetime]
+    boot_id: str
+    coordinator_id: str
+    incarnation: str
+    limits: Limits
+    starting: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starting = asyncio.Semaphore(self.limits.starts_at_once)
+
+    async def blocking(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run something that waits for the disk outside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)

@@ -1,0 +1,235 @@
+"""The IPC of one launch: a listening socket of its own, one connection at a time, frames numbered and acknowledged.
+
+The peer is hostile until proven otherwise: another uid, another launch, a frame out of turn or out of bounds ends the
+connection. What arrives is held up to a bound; beyond it the agent's writes wait.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from collections import deque
+from pathlib import Path
+from typing import cast
+
+import msgspec
+
+from podium import log
+from podium.protocol.framing import FrameError, FrameReader, encode_frame
+from podium.protocol.messages import PROTOCOL, AckId, AckN, FromAgent, Hello, Ping, Pong, ToAgent
+
+MAX_HELD_FRAMES = 4096
+MAX_HELD_BYTES = 4 * 1024 * 1024
+HELLO_TIMEOUT_S = 5.0
+MAX_STRANGERS = 4
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
+_logger = log.get("link")
+
+
+class Link:
+    """The coordinator's end. `open`, then `send`, `receive` and `ack`, then `close`."""
+
+    def __init__(self, path: Path, launch_id: str, uid: int | None) -> None:
+        self.path = path
+        self.launch_id = launch_id
+        self.uid = uid
+        self.received_n = 0
+        self.connected = asyncio.Event()
+        self._server: asyncio.AbstractServer | None = None
+        self._connection: _Connection | None = None
+        self.strangers = 0
+        self._unacknowledged: dict[str, bytes] = {}
+        self._held: deque[FromAgent] = deque()
+        self._held_bytes = 0
+        self._news = asyncio.Event()
+        self._closed = False
+        self._broken: FrameError | None = None
+
+    async def open(self) -> None:
+        """Listen. OSError where the socket cannot be made."""
+        sock = _listening_socket(self.path, self.uid)
+        self._server = await asyncio.get_running_loop().create_unix_server(lambda: _Connection(self), sock=sock)
+
+    def send(self, frame: ToAgent) -> None:
+        """Send a frame, now or as soon as the agent is connected, again after each reconnect until it is acknowledged."""
+        data = encode_frame(_encoder.encode(frame))
+        if not isinstance(frame, AckN | Ping):
+            self._unacknowledged[frame.id] = data
+        if self._connection:
+            self._connection.write(data)
+
+    def ack(self, n: int) -> None:
+        """Tell the agent that the effects of all frames up to `n` are stored."""
+        if self._connection:
+            self._connection.write(encode_frame(_encoder.encode(AckN(n=n))))
+
+    async def receive(self) -> list[FromAgent] | None:
+        """All frames that have come since, at least one; None once closed; FrameError if the agent broke the rules."""
+        while not self._held:
+            if self._broken:
+                raise self._broken
+            if self._closed:
+                return None
+            self._news.clear()
+            await self._news.wait()
+        frames = list(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        if self._connection:
+            self._connection.resume()
+        return frames
+
+    def close(self) -> None:
+        """Stop listening and drop the connection; what has arrived can still be received. Idempotent."""
+        self._closed = True
+        if self._server:
+            self._server.close()
+        if self._connection:
+            self._connection.drop()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+        self._news.set()
+
+    async def silent(self) -> None:
+        """Return once there is no connection, so that nothing more can arrive from a process that has ended."""
+        while self._connection:
+            await self._connection.lost.wait()
+
+    def welcome(self, connection: "_Connection") -> None:
+        """The right agent has said hello: this is the connection from now on."""
+        if self._connection:
+            self._connection.drop()
+        self._connection = connection
+        self.connected.set()
+        for data in self._unacknowledged.values():
+            connection.write(data)
+
+    def gone(self, connection: "_Connection") -> None:
+        """A connection was lost."""
+        if self._connection is connection:
+            self._connection = None
+
+    def take(self, frame: FromAgent, size_bytes: int) -> bool:
+        """Hold one frame; False where no more fit."""
+        match frame:
+            case AckId():
+                self._unacknowledged.pop(frame.id, None)
+                return True
+            case Pong():
+                return True
+            case Hello():
+                raise FrameError("hello comes once, first")
+        if frame.n <= self.received_n:
+            return True  # sent again after a reconnect
+        if frame.n != self.received_n + 1:
+            raise FrameError(f"frame {frame.n} came after {self.received_n}")
+        self.received_n = frame.n
+        self._held.append(frame)
+        self._held_bytes += size_bytes
+        self._news.set()
+        return len(self._held) < MAX_HELD_FRAMES and self._held_bytes < MAX_HELD_BYTES
+
+    def broke(self, error: FrameError) -> None:
+        """The agent does not speak the protocol."""
+        self._broken = error
+        self._news.set()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: a stranger until its hello."""
+
+    def __init__(self, link: Link) -> None:
+        self.lost = asyncio.Event()
+        self._link = link
+        self._reader = FrameReader()
+        self._known = False
+        self._transport: asyncio.Transport | None = None
+        self._hello_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)  # uvloop's own class is not registered as one
+        self._transport = transport
+        self._link.strangers += 1
+        uid = _peer_uid(transport.get_extra_info("socket"))
+        wanted = os.getuid() if self._link.uid is None else self._link.uid
+        if uid != wanted or self._link.strangers > MAX_STRANGERS:
+            _logger.warning("a stranger was refused", launch_id=self._link.launch_id, uid=uid)
+            transport.abort()
+            return
+        self._hello_timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for payload in self._reader.feed(data):
+                self._take(payload)
+        except (FrameError, msgspec.DecodeError, RecursionError) as error:
+            self._refuse(FrameError(str(error)))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+        if not self._known:
+            self._link.strangers -= 1
+        if self._hello_timer:
+            self._hello_timer.cancel()
+        self._link.gone(self)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; the agent's slowness is bounded by what the coordinator has for it."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def resume(self) -> None:
+        """Read on after a pause."""
+        if self._transport and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        if self._transport:
+            self._transport.abort()
+
+    def _take(self, payload: bytes) -> None:
+        frame = _decoder.decode(payload)
+        if self._known:
+            if not self._link.take(frame, len(payload)) and self._transport:
+                self._transport.pause_reading()
+            return
+        if not isinstance(frame, Hello) or frame.launch_id != self._link.launch_id or frame.protocol > PROTOCOL:
+            self._stranger()
+            return
+        self._known = True
+        self._link.strangers -= 1
+        if self._hello_timer:
+            self._hello_timer.cancel()
+        self._link.welcome(self)
+
+    def _stranger(self) -> None:
+        _logger.warning("a hello of another launch or protocol was refused", launch_id=self._link.launch_id)
+        self.drop()
+
+    def _refuse(self, error: FrameError) -> None:
+        if self._known:
+            self._link.broke(error)
+        self.drop()
+
+
+def _peer_uid(sock: socket.socket) -> int:
+    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(uid)
+
+
+def _listening_socket(path: Path, uid: int | None) -> socket.socket:
+    """A listening socket that only `uid` can connect to, from its first moment."""
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    os.fchmod(sock.fileno(), 0o600)  # Linux takes the mode of the file from the socket's inode at bind
+    sock.bind(str(path))
+    if uid is not None:
+        os.chown(path, uid, uid)
+    sock.setblocking(False)
+    sock.listen(8)
+    return sock

@@ -1,0 +1,80 @@
+"""Messages: accepted durably, answered as JSON or as a stream, looked up."""
+
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.responses import Response
+
+from podium.coordinator.routes.call import Call
+from podium.coordinator.routes.instances import DEFAULT_WAIT_S
+from podium.coordinator.sse import heartbeat
+from podium.protocol import api
+from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
+from podium.protocol.events import Event, sse
+from podium.protocol.ids import MESSAGE_ID, checked, new_id
+from podium.web import decode, event_stream, json_response, query_int, read_body, wait_s
+
+MAX_PAGE = 200
+
+
+async def send_message(call: Call) -> Response:
+    """Accept, then wait for the reply or stream it, as the client's Accept header says."""
+    instance, request = call.instance, call.request
+    body = decode(await read_body(request, instance.host.limits.message_bytes), api.SendMessage)
+    message_id = message_id_of(body.id, request.headers.get("idempotency-key"))
+    document = {"text": body.text, "role": body.role, "attachments": body.attachments}
+    origin = {"tenant_id": call.caller.tenant_id, "role": body.role, "channel": "api"}
+    after_seq = instance.stream.head.seq
+    await instance.accept(message_id, "message", document, origin)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        first = await instance.state.first_seq(message_id)
+        return event_stream(heartbeat(_message_events(call, message_id, after_seq if first is None else first - 1)))
+    status = await instance.result(message_id, wait_s(request, DEFAULT_WAIT_S))
+    assert status is not None
+    return _answer(call, status)
+
+
+async def get_message(call: Call) -> Response:
+    """One message; `wait=` waits for its end."""
+    message_id = call.request.path_params["message_id"]
+    status = await call.instance.result(message_id, wait_s(call.request, 0))
+    if status is None:
+        raise NotFound(f"instance {call.instance.spec.instance_id} has no message {message_id[:128]!r}")
+    return json_response(status)
+
+
+async def list_messages(call: Call) -> Response:
+    """The history, oldest first."""
+    after = query_int(call.request, "cursor", 0, 0, 2**62)
+    limit = query_int(call.request, "limit", 50, 1, MAX_PAGE)
+    items, following = await call.instance.state.messages(after, limit)
+    return json_response(api.Page(items=items, next_cursor=None if following is None else str(following)))
+
+
+def message_id_of(in_body: str | None, in_header: str | None) -> str:
+    """`id` and `Idempotency-Key` are one value; without either a new one."""
+    if in_body and in_header and in_body != in_header:
+        raise InvalidRequest("`id` and the Idempotency-Key header differ: they are one value, send one of them")
+    return checked("message id", MESSAGE_ID, in_body or in_header or new_id("msg"))
+
+
+def _answer(call: Call, status: api.MessageStatus) -> Response:
+    if status.reply is not None:
+        return json_response(status.reply)
+    if status.error is not None:
+        raise TurnFailed(status.error.message or "the agent could not process this message", message_id=status.message_id,
+                         cause=status.error.code)  # fmt: skip
+    location = f"/api/v1/instances/{call.instance.spec.instance_id}/messages/{status.message_id}"
+    return json_response(msgspec.to_builtins(status), 202, {"location": location})
+
+
+async def _message_events(call: Call, message_id: str, after_seq: int) -> AsyncIterator[bytes]:
+    async with call.instance.using():
+        async for events in call.instance.stream.read(after_seq, lambda event: event.message_id == message_id):
+            yield b"".join(sse(event) for event in events)
+            if any(_ends(event) for event in events):
+                return
+
+
+def _ends(event: Event) -> bool:
+    return event.event_type in ("complete", "error")

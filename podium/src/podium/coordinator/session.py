@@ -1,0 +1,222 @@
+"""One launch of an agent: its frames become events and deltas, grouped, committed, released, acknowledged; in that order.
+
+The pump takes all frames that have come and commits them as one group, so that grouping grows with the load and costs no waiting.
+The frame that ends a turn takes the frames before it along into the turn's own transaction.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from podium import log
+from podium.coordinator.elements import to_event
+from podium.coordinator.link import Link
+from podium.coordinator.logs import AgentLog
+from podium.coordinator.stream import Stream
+from podium.coordinator.work import Done, Failed, Result, Work, describe, process_ended
+from podium.launcher.port import Exit, Launcher
+from podium.protocol.delta import DeltaError
+from podium.protocol.framing import FrameError
+from podium.protocol.messages import (
+    AckId,
+    AgentFailure,
+    Complete,
+    FromAgent,
+    Hello,
+    Log,
+    Pong,
+    StateDelta,
+    StreamUpdate,
+    ToAgent,
+)
+from podium.state.port import Committed, Ended, Group, NewEvent, StateStore, TurnEnd
+from podium.workspace.port import Workspace
+
+T = TypeVar("T")
+DRAIN_TIMEOUT_S = 2.0
+STORE_RETRY_S = 0.5
+_logger = log.get("session")
+
+
+class Session:
+    """The coordinator's side of one agent process, from its launch until its end is recorded."""
+
+    def __init__(
+        self,
+        launch_id: str,
+        link: Link,
+        launcher: Launcher,
+        state: StateStore,
+        stream: Stream,
+        workspace: Workspace,
+        agent_log: AgentLog,
+    ) -> None:
+        self.launch_id = launch_id
+        self.link = link
+        self._launcher = launcher
+        self._state = state
+        self._stream = stream
+        self._workspace = workspace
+        self._log = agent_log
+        self._work: Work | None = None
+        self._killing: asyncio.Task[Exit] | None = None
+        self._kill_reason: str | None = None
+        self.over: asyncio.Task[Exit] = asyncio.create_task(self._live())
+
+    async def perform(self, work: Work, frame: ToAgent, timeout_s: float | None) -> Result:
+        """Ask the agent to do something and return how it ended; past `timeout_s` the process is killed."""
+        self._work = work
+        self.link.send(frame)
+        ends: set[asyncio.Future[Any]] = {work.ended, self.over}
+        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        if not work.ended.done() and not self.over.done():
+            await self.kill(f"{work.kind} took longer than {timeout_s:g} s")
+            work.settle(Failed("timeout", "turn_timeout", f"{work.kind} took longer than {timeout_s:g} s"))
+        if not work.ended.done():
+            work.settle(process_ended(self.over.result()))
+        self._work = None
+        return work.ended.result()
+
+    async def kill(self, reason: str) -> Exit:
+        """End the process and all it started; return once that is recorded."""
+        self._kill_reason = self._kill_reason or reason
+        while not self.over.done():
+            try:
+                await self._launcher.kill(self.launch_id)
+            except ConnectionError:
+                _logger.warning("the launcher does not answer", launch_id=self.launch_id)
+            await asyncio.wait({self.over}, timeout=STORE_RETRY_S)
+        return self.over.result()
+
+    async def _live(self) -> Exit:
+        """Until the process has ended, what it sent is stored, and its end is recorded."""
+        pump = asyncio.create_task(self._pump())
+        exit = await self._exited()
+        await asyncio.wait({asyncio.create_task(self.link.silent())}, timeout=DRAIN_TIMEOUT_S)
+        self.link.close()
+        await pump
+        await self._log.drain()
+        ended = Ended(
+            at=self._log.now(), reason=self._kill_reason or describe(exit), code=exit.code, signal=exit.signal,
+            log=await self._log.last_lines(),
+        )  # fmt: skip
+        await self._stored(lambda: self._state.end_launch(self.launch_id, ended))
+        return exit
+
+    async def _exited(self) -> Exit:
+        while True:
+            try:
+                exit = await self._launcher.wait(self.launch_id)
+                await self._launcher.forget(self.launch_id)
+            except ConnectionError:
+                await asyncio.sleep(STORE_RETRY_S)
+            else:
+                return exit
+
+    async def _pump(self) -> None:
+        while True:
+            try:
+                frames = await self.link.receive()
+            except FrameError as error:
+                self._fail(Failed("exception", "protocol_error", f"the agent broke the protocol: {error}"))
+                self._killing = asyncio.create_task(self.kill("the agent broke the protocol"))
+                return
+            if frames is None:
+                return
+            await self._take(frames)
+
+    async def _take(self, frames: list[FromAgent]) -> None:
+        group = self._group()
+        for frame in frames:
+            group.n = _number(frame)
+            work = self._work
+            if work and work.ends_with(frame):
+                await self._end(work, frame, group)
+                group = self._group()
+            elif isinstance(frame, AgentFailure):
+                await self._append(group)
+                group = self._group()
+                self._fail(Failed("exception", frame.code, frame.message, frame.traceback))
+                self._log.add("error", "agent", frame.traceback or frame.message)
+            else:
+                self._collect(group, work, frame)
+        await self._append(group)
+        self.link.ack(_number(frames[-1]))
+
+    def _group(self) -> Group:
+        return Group(launch_id=self.launch_id, n=0)
+
+    def _collect(self, group: Group, work: Work | None, frame: FromAgent) -> None:
+        match frame:
+            case Log():
+                self._log.add(frame.level, "agent", frame.message, frame.module)
+            case StreamUpdate() if work and frame.message_id == work.wire_id:
+                self._collect_event(group, work, frame)
+            case StateDelta() if work and frame.message_id == work.wire_id:
+                work.has_output = True
+                group.deltas.append((work.message_id, work.number, frame.deltas))
+            case StreamUpdate() | StateDelta():
+                self._log.add("warning", "platform", "output outside of a turn was dropped")
+            case _:
+                self._log.add("warning", "platform", f"{type(frame).__name__} is not expected now and was ignored")
+
+    def _collect_event(self, group: Group, work: Work, frame: StreamUpdate) -> None:
+        try:
+            event_type, content = to_event(frame.element)
+        except ValueError as error:
+            self._log.add("warning", "platform", f"an element was dropped: {error}")
+            return
+        work.has_output = True
+        group.events.append(NewEvent(event_type, content, work.message_id, work.number))
+
+    async def _append(self, group: Group) -> None:
+        if not group.n:
+            return
+        events = await self._stored(lambda: self._state.append(group))
+        if events and self._work and self._work.first_seq is None:
+            self._work.first_seq = events[0].seq
+        self._stream.publish(events)
+
+    async def _end(self, work: Work, frame: FromAgent, group: Group) -> None:
+        """The hook has returned: commit its turn. A hook that changed and said nothing makes none."""
+        if work.attempt is None and not work.has_output:
+            await self._append(group)
+            work.settle(Done(frame, None))
+            return
+        try:
+            committed = await self._commit(work, frame, group)
+        except DeltaError as error:
+            work.settle(Failed("exception", "invalid_delta", f"the agent's state changes cannot be applied: {error}"))
+            return
+        work.settle(Done(frame, committed))
+
+    async def _commit(self, work: Work, frame: FromAgent, group: Group) -> Committed:
+        version = await asyncio.to_thread(self._workspace.commit) if self._workspace.versioned else None
+        stopped = isinstance(frame, Complete) and frame.stop_reason == "stopped"
+        end = TurnEnd(
+            kind=work.kind, message_id=work.message_id, position=work.attempt.position if work.attempt else None,
+            attempt=work.number, first_seq=work.first_seq, stop_reason=getattr(frame, "stop_reason", "end_turn"),
+            usage=getattr(frame, "usage", {}), workspace_version=version, started_at=work.started_at, group=group,
+            outcome="stopped" if stopped else "complete",
+        )  # fmt: skip
+        committed = await self._stored(lambda: self._state.end_turn(end))
+        self._stream.publish(committed.events)
+        return committed
+
+    async def _stored(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Try until the disk takes it: nothing is sent meanwhile, so nothing is lost that was promised."""
+        while True:
+            try:
+                return await operation()
+            except OSError as error:
+                _logger.error("the state cannot be written; trying again", launch_id=self.launch_id, error=str(error))
+                await asyncio.sleep(STORE_RETRY_S)
+
+    def _fail(self, failed: Failed) -> None:
+        if self._work:
+            self._work.settle(failed)
+
+
+def _number(frame: FromAgent) -> int:
+    assert not isinstance(frame, Hello | AckId | Pong)  # the link keeps these to itself
+    return frame.n

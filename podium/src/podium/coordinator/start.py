@@ -1,0 +1,159 @@
+"""Starting an agent: bundle, workspace, socket, process, hello, init, ready. Each step has a deadline and names itself."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from podium.coordinator.host import Host
+from podium.coordinator.layout import InstanceDirectory
+from podium.coordinator.lifecycle import Trigger
+from podium.coordinator.link import Link
+from podium.coordinator.logs import AgentLog, LogStore
+from podium.coordinator.session import Session
+from podium.coordinator.stream import Stream
+from podium.coordinator.work import Done, Failed, Work
+from podium.deployments.cache import Prepared
+from podium.deployments.environment import EnvironmentFailed
+from podium.launcher.port import LaunchError, LaunchSpec
+from podium.protocol.errors import PodiumError
+from podium.protocol.messages import HOOK_INIT, Init, Ready
+from podium.records.instances import Spec
+from podium.state.port import Ended, Revision, StateStore
+from podium.workspace.port import Workspace
+
+
+class StartFailed(Exception):
+    """The agent could not be started; the text is for people."""
+
+
+class Start:
+    """One start of one instance."""
+
+    def __init__(
+        self,
+        host: Host,
+        spec: Spec,
+        uid: int | None,
+        directory: InstanceDirectory,
+        state: StateStore,
+        stream: Stream,
+        workspace: Workspace,
+        logs: LogStore,
+    ) -> None:
+        self._host = host
+        self._spec = spec
+        self._uid = uid
+        self._directory = directory
+        self._state = state
+        self._stream = stream
+        self._workspace = workspace
+        self._logs = logs
+        self._launch_id = secrets.token_hex(16)
+        self._init = Work.of_hook(HOOK_INIT, self._launch_id, 0, host.clock())
+        self._phases: dict[str, float] = {}
+        self._clock = time.monotonic()
+
+    async def run(self, move: Callable[[Trigger], None]) -> tuple[Session, Prepared]:
+        """The running agent and its deployment; StartFailed with everything ended again."""
+        prepared = await self._prepare()
+        move(Trigger.PREPARED)
+        config = merged(prepared.manifest.config, self._spec.config)
+        digest = prepared.deployment_id.rpartition("@")[2]
+        await self._state.revise(Revision(deployment_id=prepared.deployment_id, bundle_hash=digest, config=config))
+        await self._host.blocking(self._workspace.mount)
+        self._phase("mount")
+        session = await self._launch(prepared)
+        try:
+            await self._initialize(session, config)
+        except (StartFailed, asyncio.CancelledError) as error:
+            await session.kill(str(error) or "the start was given up")
+            await self._state.drop_pending(self._init.message_id)
+            raise
+        move(Trigger.READY)
+        return session, prepared
+
+    async def _prepare(self) -> Prepared:
+        limit = self._host.limits.install_timeout_s
+        try:
+            async with asyncio.timeout(limit):
+                deployment = await self._host.registry.get(self._spec.deployment_id, self._spec.tenant_id)
+                prepared = await self._host.deployments.prepare(deployment)
+        except TimeoutError:
+            raise StartFailed(f"preparing the deployment took longer than {limit:g} s") from None
+        except (EnvironmentFailed, PodiumError, OSError) as error:
+            raise StartFailed(f"the deployment cannot be prepared: {error}") from error
+        self._phase("prepare")
+        return prepared
+
+    async def _launch(self, prepared: Prepared) -> Session:
+        await self._state.begin_launch(self._launch_id, self._uid)
+        await self._host.blocking(self._fresh_output)
+        link = Link(self._directory.socket, self._launch_id, self._uid)
+        await link.open()
+        try:
+            launch = await self._host.launcher.start(self._spec_of(prepared))
+        except (LaunchError, ConnectionError) as error:
+            link.close()
+            reason = f"the process cannot be started: {error}"
+            await self._state.end_launch(
+                self._launch_id, Ended(at=self._host.clock(), reason=reason, code=None, signal=None, log=[])
+            )
+            raise StartFailed(reason) from error
+        except asyncio.CancelledError:
+            await self._host.launcher.kill(self._launch_id)
+            raise
+        await self._state.launched(self._launch_id, launch.pid, launch.start_time)
+        self._phase("launch")
+        agent_log = AgentLog(self._logs, self._directory.output, self._host.clock)
+        return Session(self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log)
+
+    async def _initialize(self, session: Session, config: dict[str, Any]) -> None:
+        document = await self._state.document()
+        init = Init(
+            id=f"init.{self._launch_id}", agent_id=self._spec.instance_id, agent_type=self._spec.deployment_id.partition(":")[0],
+            workspace=str(self._directory.workspace), config=config, secrets={},
+            state=document.state if document.state else None,
+        )  # fmt: skip
+        result = await session.perform(self._init, init, self._host.limits.start_timeout_s)
+        if isinstance(result, Failed):
+            raise StartFailed(result.message)
+        assert isinstance(result, Done)
+        assert isinstance(result.frame, Ready)
+        self._phase("agent")
+        inside = {f"agent.{name}": ms for name, ms in list(result.frame.phases.items())[:16]}
+        await self._state.started(self._launch_id, result.frame.n, self._phases | inside)
+
+    def _spec_of(self, prepared: Prepared) -> LaunchSpec:
+        resources = prepared.manifest.resources
+        workspace = str(self._directory.workspace)
+        return LaunchSpec(
+            launch_id=self._launch_id,
+            argv=(str(prepared.python), "-I", "-B", "-m", "podium.agent.runtime"),
+            env={
+                "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": workspace, "TZ": "UTC",
+                "AGENT_ID": self._spec.instance_id, "AGENT_LAUNCH_ID": self._launch_id,
+                "AGENT_IPC_SOCKET": str(self._directory.socket), "AGENT_WORKSPACE": workspace,
+                "AGENT_BUNDLE": str(prepared.bundle_dir), "AGENT_ENTRYPOINT": prepared.manifest.agent.entrypoint,
+            },
+            cwd=workspace, output=str(self._directory.output), uid=self._uid, memory_bytes=resources.memory_bytes,
+            pids=resources.pids if self._uid is not None else None,
+        )  # fmt: skip
+
+    def _fresh_output(self) -> None:
+        self._directory.output.unlink(missing_ok=True)
+
+    def _phase(self, name: str) -> None:
+        now = time.monotonic()
+        self._phases[name] = round((now - self._clock) * 1000, 3)
+        self._clock = now
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`: tables are merged, everything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        lower = result.get(key)
+        result[key] = merged(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
+    return result

@@ -1,0 +1,67 @@
+"""One attempt at one message: begun in the state, handed over, and closed by a commit or a failure."""
+
+from podium.coordinator.host import Host
+from podium.coordinator.session import Session
+from podium.coordinator.stream import Stream
+from podium.coordinator.work import Done, Failed, Work
+from podium.protocol.messages import Message, MessageData, Origin
+from podium.state.port import COUNTED, Attempt, Entry, StateStore
+from podium.workspace.port import Workspace
+
+
+class Turn:
+    """Runs attempts in one session. `turn_timeout_s` None lets a turn take as long as it likes."""
+
+    def __init__(
+        self,
+        host: Host,
+        state: StateStore,
+        stream: Stream,
+        workspace: Workspace,
+        session: Session,
+        turn_timeout_s: float | None,
+        max_attempts: int,
+    ) -> None:
+        self._host = host
+        self._state = state
+        self._stream = stream
+        self._workspace = workspace
+        self._session = session
+        self._turn_timeout_s = turn_timeout_s
+        self._max_attempts = max_attempts
+
+    async def run(self, entry: Entry) -> bool:
+        """One attempt. Whether the process lives on: a retry is always a new process."""
+        attempt, started = await self._state.begin_attempt(entry, self._session.launch_id, None)
+        self._stream.publish([started])
+        work = Work.of_attempt(attempt)
+        result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s)
+        if isinstance(result, Done):
+            return True
+        await self._session.kill(result.message)
+        await self._host.blocking(self._workspace.restore, None)
+        await close_attempt(
+            self._state, self._stream, attempt, result, self._max_attempts, self._host.limits.interrupted_attempts
+        )
+        return False
+
+
+async def close_attempt(
+    state: StateStore, stream: Stream, attempt: Attempt, failed: Failed, max_attempts: int, max_interrupted: int
+) -> None:
+    """Give a failed attempt its outcome, and the message up if this was the last it gets."""
+    counts = await state.attempt_counts(attempt.position)
+    counted = counts.counted + (failed.outcome in COUNTED)
+    interrupted = counts.interrupted + (failed.outcome == "interrupted")
+    will_retry = counted < max_attempts and interrupted < max_interrupted
+    stream.publish(await state.fail_attempt(attempt, failed.outcome, failed.error(), will_retry=will_retry))
+
+
+def _frame(entry: Entry, attempt: Attempt) -> Message:
+    return Message(
+        id=f"{entry.message_id}#{attempt.attempt}",
+        message_id=entry.message_id,
+        data=MessageData(text=entry.body["text"], role=entry.body["role"], attachments=entry.body.get("attachments", [])),
+        origin=Origin(**entry.origin),
+        attempt=attempt.attempt,
+    )

@@ -1,0 +1,113 @@
+"""The gateway's application: the one route table, each route with its permission, its handler or the proxy."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as HttpRoute
+
+from podium.auth import Caller, Keys, Signer
+from podium.cluster.port import Cluster
+from podium.deployments.bundle import BundleLimits
+from podium.deployments.registry import Registry
+from podium.gateway.proxy import Proxy
+from podium.gateway.router import Router
+from podium.gateway.routes.deployments import Deployments
+from podium.gateway.routes.instances import InstanceRoutes
+from podium.gateway.routes.platform import Platform
+from podium.gateway.upstream import Upstream
+from podium.objectstore.port import ObjectStore
+from podium.protocol.errors import NotAvailable, NotFound
+from podium.protocol.ids import INSTANCE_ID
+from podium.protocol.routes import ROUTES, Route
+from podium.records.instances import Instances
+from podium.records.requests import Requests
+from podium.web import endpoint, http_error
+
+CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
+OpenHandler = Callable[[Request], Awaitable[Response]]
+
+
+class Gateway:
+    """Joins the gateway's parts to the route table. `start` inside the event loop, `close` at its end."""
+
+    def __init__(
+        self,
+        *,
+        store: ObjectStore,
+        cluster: Cluster,
+        keys: Keys,
+        signer: Signer,
+        environment: str,
+        bundle_limits: BundleLimits,
+        max_message_bytes: int,
+    ) -> None:
+        self._keys = keys
+        records = Instances(store, environment)
+        registry = Registry(store, environment)
+        self._upstream = Upstream(signer)
+        router = Router(cluster, records)
+        instances = InstanceRoutes(records, Requests(store, environment), registry, router, self._upstream, max_message_bytes)
+        deployments = Deployments(registry, bundle_limits)
+        platform = Platform(cluster, store, router, self._upstream, environment)
+        self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
+        self._open: dict[str, OpenHandler] = {"health": platform.health, "ready": platform.ready}
+        self._called: dict[str, CalledHandler] = {
+            "create_deployment": deployments.create,
+            "list_deployments": deployments.list,
+            "get_deployment": deployments.get,
+            "create_instance": instances.create,
+            "list_instances": instances.list,
+            "list_coordinators": platform.coordinators,
+        }
+
+    def routes(self) -> list[HttpRoute]:
+        """One route of the server for each of the table."""
+        return [HttpRoute(route.path, self._endpoint(route), methods=[route.method]) for route in ROUTES]
+
+    async def close(self) -> None:
+        """Drop the connections to coordinators."""
+        await self._upstream.close()
+
+    def _endpoint(self, route: Route) -> OpenHandler:
+        if route.name in self._open:
+            return endpoint(self._open[route.name])
+
+        async def answer(request: Request) -> Response:
+            caller = self._keys.caller(request.headers.get("authorization"), request.state.request_id)
+            if route.permission:
+                caller.require(route.permission)
+            if not route.built:
+                raise NotAvailable(f"{route.method} {route.path} is part of the contract but not built yet")
+            if route.owner == "coordinator":
+                return await self._proxy.forward(request, caller, _instance_id(request))
+            return await self._called[route.name](request, caller)
+
+        return endpoint(answer)
+
+
+def make_app(make_gateway: Callable[[], Gateway]) -> Starlette:
+    """The ASGI application of one gateway, which is made when the event loop runs."""
+    app = Starlette(exception_handlers={HTTPException: http_error})
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gateway = make_gateway()
+        app.router.routes.extend(gateway.routes())
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    app.router.lifespan_context = lifespan
+    return app
+
+
+def _instance_id(request: Request) -> str:
+    instance_id = str(request.path_params["instance_id"])
+    if not INSTANCE_ID.fullmatch(instance_id):
+        raise NotFound("there is no instance of that name")
+    return instance_id

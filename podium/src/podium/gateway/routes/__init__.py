@@ -1,0 +1,1 @@
+"""The routes a gateway answers itself."""

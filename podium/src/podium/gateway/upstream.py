@@ -1,0 +1,59 @@
+"""Requests of the gateway to coordinators: signed, over pooled connections."""
+
+from typing import Any
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from podium.auth import CALLER_HEADER, Caller, Signer
+from podium.protocol.errors import Unavailable, by_code
+from podium.web import REQUEST_ID_HEADER
+
+CONNECT_TIMEOUT_S = 2.0
+MAX_CONNECTIONS = 0  # readers each hold one for hours; the coordinator's own limits bound them
+
+
+class Upstream:
+    """The HTTP client towards coordinators. Make it inside the event loop; `close` it."""
+
+    def __init__(self, signer: Signer) -> None:
+        self._signer = signer
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=15),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("user-agent", "accept", "accept-encoding"),
+            read_bufsize=256 * 1024,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def open(
+        self, caller: Caller, method: str, base: str, target: str, headers: dict[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        """Send one request; the response with its body unread. ConnectionError where nothing answers."""
+        signed = headers | {CALLER_HEADER: self._signer.sign(caller, method, target), REQUEST_ID_HEADER: caller.request_id}
+        try:
+            return await self._session.request(
+                method, URL(base + target, encoded=True), headers=signed, data=body, allow_redirects=False
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ConnectionError(f"{base} does not answer: {error}") from error
+
+    async def call(self, caller: Caller, method: str, base: str, target: str, body: Any = None) -> Any:
+        """A JSON call; errors of the coordinator are raised as what they are."""
+        data = None if body is None else msgspec.json.encode(body)
+        response = await self.open(caller, method, base, target, {"content-type": "application/json"}, data)
+        try:
+            answer = msgspec.json.decode(await response.read() or b"null")
+        except (aiohttp.ClientError, msgspec.DecodeError) as error:
+            raise ConnectionError(f"{base} broke off: {error}") from error
+        finally:
+            response.release()
+        if response.status >= 400:
+            raise by_code().get(answer.get("code"), Unavailable)(answer.get("detail", "the coordinator refused"))
+        return answer

@@ -1,0 +1,139 @@
+"""What both HTTP servers do alike: problem documents, bounded bodies, typed queries, JSON out, and serving itself."""
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+
+from podium import log
+from podium.protocol.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, PodiumError, TooLarge, Unavailable
+from podium.protocol.ids import new_id
+
+T = TypeVar("T")
+REQUEST_ID_HEADER = "x-request-id"
+MAX_WAIT_S = 300
+_SECONDS = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
+Endpoint = Callable[[Request], Awaitable[Response]]
+_logger = log.get("web")
+
+
+def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
+
+
+def problem(error: PodiumError, request_id: str) -> Response:
+    """An error as RFC 9457 says."""
+    headers = {REQUEST_ID_HEADER: request_id}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    body = msgspec.json.encode(error.problem(request_id))
+    return Response(body, error.status, headers, "application/problem+json")
+
+
+def endpoint(handler: Endpoint) -> Endpoint:
+    """`handler` with a request id, and with every error as a problem document."""
+
+    async def answer(request: Request) -> Response:
+        request_id = request.headers.get(REQUEST_ID_HEADER, "")[:64] or new_id("req")
+        request.state.request_id = request_id
+        try:
+            response = await handler(request)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except asyncio.CancelledError:
+            return problem(Unavailable("this part of the platform is stopping", retry_after_s=1), request_id)
+        except Exception as error:  # noqa: BLE001 - the boundary: nothing but problem documents leaves
+            return problem(_as_podium_error(error, request_id), request_id)
+        response.headers.setdefault(REQUEST_ID_HEADER, request_id)
+        return response
+
+    return answer
+
+
+async def http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own 404 and 405 as problem documents."""
+    request_id = request.headers.get(REQUEST_ID_HEADER, "")[:64] or new_id("req")
+    return problem(_as_podium_error(error, request_id), request_id)
+
+
+def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
+    match error:
+        case PodiumError():
+            return error
+        case HTTPException(status_code=404):
+            return NotFound("no such route: see the API reference")
+        case HTTPException(status_code=405):
+            return MethodNotAllowed("see the API reference for the methods of this route")
+        case HTTPException():
+            return InvalidRequest(str(error.detail))
+        case ConnectionError() | TimeoutError():
+            _logger.warning("unavailable", request_id=request_id, error=str(error))
+            return Unavailable(f"a part of the platform does not answer: {error}", retry_after_s=1)
+        case OSError():
+            _logger.error("storage failed", request_id=request_id, exc_info=error)
+            return Unavailable("the platform's storage cannot be used now; the log says why", retry_after_s=5)
+    _logger.error("internal error", request_id=request_id, exc_info=error)
+    return InternalError("an unexpected error; the platform's log has it under this request id")
+
+
+async def read_body(request: Request, limit_bytes: int) -> bytes:
+    """The whole body; TooLarge as soon as it exceeds the limit."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit_bytes:
+            raise TooLarge(f"the body is larger than {limit_bytes} bytes", limit=limit_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def decode(body: bytes, type_: type[T]) -> T:
+    """The body as the struct the route table names; InvalidRequest says which field is wrong."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=type_)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the body is not as it should be: {error}") from None
+
+
+def query_int(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number from the query, within bounds."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) < 19 and low <= int(text) <= high):
+        raise InvalidRequest(f"{name} must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def wait_s(request: Request, default: float) -> float:
+    """How long a caller wants to wait: `wait=` seconds up to MAX_WAIT_S; `Prefer: respond-async` is `wait=0`."""
+    if "respond-async" in request.headers.get("prefer", ""):
+        return 0.0
+    text = request.query_params.get("wait")
+    if text is None:
+        return default
+    if not _SECONDS.fullmatch(text) or float(text) > MAX_WAIT_S:
+        raise InvalidRequest(f"wait must be seconds from 0 to {MAX_WAIT_S}")
+    return float(text)
+
+
+def event_stream(frames: AsyncIterator[bytes]) -> StreamingResponse:
+    """A server-sent event stream that no proxy buffers."""
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
+
+
+def listening_fd() -> int | None:
+    """The socket a supervisor has bound for this process, so that a restart refuses nobody."""
+    with contextlib.suppress(KeyError, ValueError):
+        return int(os.environ["PODIUM_LISTEN_FD"])
+    return None

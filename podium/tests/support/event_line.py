@@ -1,0 +1,58 @@
+"""An instance's event line as the contract has it: epochs that begin above a base, numbers without gaps, a log that is cut."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from podium.protocol.events import Event, Frame, Reset, Status, Truncate
+from podium.protocol.ids import Cursor
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class EventLine:
+    """Grows, loses its end with a host, and tells a reader with any cursor what that one has to know."""
+
+    def __init__(self) -> None:
+        self.epochs = [Cursor(1, 0)]
+        self.events: list[Event] = []
+        self.first_seq = 1
+
+    @property
+    def head(self) -> Cursor:
+        epoch, base = self.epochs[-1]
+        return self.events[-1].cursor._replace(epoch=epoch) if self.events else Cursor(epoch, base)
+
+    def add(self, event_type: str = "update", message_id: str | None = "m", **content: Any) -> Event:
+        epoch, seq = self.head
+        event = Event(epoch=epoch, seq=seq + 1, event_type=event_type, message_id=message_id, attempt=1, ts=NOW, content=content)
+        self.events.append(event)
+        return event
+
+    def lose(self, count: int) -> None:
+        """The host dies with its last `count` events; another one takes over."""
+        del self.events[max(0, len(self.events) - count) :]
+        epoch, seq = self.epochs[-1].epoch, self.events[-1].seq if self.events else self.first_seq - 1
+        self.epochs.append(Cursor(epoch + 1, seq))
+
+    def keep_from(self, first_seq: int) -> None:
+        """Drop the beginning of the log."""
+        self.events = [event for event in self.events if event.seq >= first_seq]
+        self.first_seq = first_seq
+
+    def after(self, cursor: Cursor | None) -> list[Frame]:
+        """What a reader gets that stands there."""
+        frames: list[Frame] = []
+        seq = cursor.seq if cursor else self.first_seq - 1
+        for epoch, base in self.epochs:
+            if cursor and epoch > cursor.epoch and seq > base:
+                frames.append(Truncate(epoch=epoch, after_seq=base))
+                seq = base
+        if seq + 1 < self.first_seq:
+            frames.append(Reset(first_seq=self.first_seq))
+            seq = self.first_seq - 1
+        status = Status(cursor=str(self.head), status="ready")
+        return [*frames, status, *(event for event in self.events if event.seq > seq)]
+
+    def of(self, message_id: str) -> list[Frame]:
+        """What a message's own stream gives."""
+        return [event for event in self.events if event.message_id == message_id]
