@@ -16,27 +16,24 @@ class EventLine:
         self.epochs = [Cursor(1, 0)]
         self.events: list[Event] = []
         self.first_seq = 1
-
-    @property
-    def head(self) -> Cursor:
-        epoch, base = self.epochs[-1]
-        return self.events[-1].cursor._replace(epoch=epoch) if self.events else Cursor(epoch, base)
+        self.head = Cursor(1, 0)
 
     def add(self, event_type: str = "update", message_id: str | None = "m", **content: Any) -> Event:
+        self.head = Cursor(self.head.epoch, self.head.seq + 1)
         epoch, seq = self.head
-        event = Event(epoch=epoch, seq=seq + 1, event_type=event_type, message_id=message_id, attempt=1, ts=NOW, content=content)
+        event = Event(epoch=epoch, seq=seq, event_type=event_type, message_id=message_id, attempt=1, ts=NOW, content=content)
         self.events.append(event)
         return event
 
     def lose(self, count: int) -> None:
         """The host dies with its last `count` events; another one takes over."""
-        del self.events[max(0, len(self.events) - count) :]
-        epoch, seq = self.epochs[-1].epoch, self.events[-1].seq if self.events else self.first_seq - 1
-        self.epochs.append(Cursor(epoch + 1, seq))
+        base = max(self.first_seq - 1, self.head.seq - count)
+        self.events = [event for event in self.events if event.seq <= base]
+        self.head = Cursor(self.head.epoch + 1, base)
+        self.epochs.append(self.head)
 
     def keep_from(self, first_seq: int) -> None:
-        """Drop the beginning of the log."""
-        self.events = [event for event in self.events if event.seq >= first_seq]
+        """Serve the beginning of the log no more; `events` remembers it."""
         self.first_seq = first_seq
 
     def after(self, cursor: Cursor | None) -> list[Frame]:

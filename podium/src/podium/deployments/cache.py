@@ -161,12 +161,14 @@ async def open_cache(
     variables: Mapping[str, str] | None = None,
     retry_after_s: float = 30.0,
 ) -> DeploymentCache:
-    """The cache below `root`, which has to exist, belong to this process alone and be searchable for `build_uid`. OSError."""
+    """The cache below `root`, which has to exist, belong to this process alone and be searchable for `build_uid`.
+
+    OSError; BuildFailed where something of an earlier build still runs and cannot be ended.
+    """
     builder = Builder(root, build_uid)
     await builder.remove_leftovers()
     tools = root / "tools"
-    tools.mkdir(mode=0o711, exist_ok=True)
-    tools.chmod(0o711)
+    await asyncio.to_thread(_prepare_tools, tools)
     sdk = await asyncio.to_thread(build_sdk_wheel, tools)
     uv = await asyncio.to_thread(provide_uv, tools, build_uid)
     environments = Environments(root, builder, interpreter, sdk, uv, os.environ if variables is None else variables)
@@ -174,6 +176,13 @@ async def open_cache(
         root, store, environment, builder=builder, environments=environments, interpreter=interpreter,
         limits=limits or BundleLimits(), retry_after_s=retry_after_s,
     )  # fmt: skip
+
+
+def _prepare_tools(tools: Path) -> None:
+    tools.mkdir(exist_ok=True)
+    tools.chmod(0o711)
+    for unfinished in tools.glob(".*"):
+        unfinished.unlink()
 
 
 def _read(bundle_dir: Path) -> tuple[Manifest, Dependencies]:

@@ -106,13 +106,13 @@ def _watch(spec: Confinement, pid: int) -> int:
     deadline = time.monotonic() + spec.timeout_s
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
+        if tree_size_bytes(spec.tree) > spec.tree_bytes:
+            return _end(f"ended: it wrote more than {spec.tree_bytes} bytes")
         if done:
             code = os.waitstatus_to_exitcode(status)
             return _CANNOT_RUN if code == NOT_ENDED else code if code >= 0 else 128 - code
         if time.monotonic() > deadline:
             return _end(f"ended: it took longer than {spec.timeout_s:g} s")
-        if tree_size_bytes(spec.tree) > spec.tree_bytes:
-            return _end(f"ended: it wrote more than {spec.tree_bytes} bytes")
         signal.sigtimedwait((signal.SIGCHLD,), min(_POLL_S, max(0.0, deadline - time.monotonic())))
 
 

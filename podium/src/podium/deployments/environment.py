@@ -5,6 +5,7 @@
 The key covers all that goes in: interpreter, SDK, requirements. No code of a wheel runs while it is installed.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -63,8 +64,7 @@ class Environments:
         tree = await self._builder.make_folder(work, "environment")
         await self._builder.make_folder(work, "cache")
         requirements = work / "requirements.txt"
-        requirements.write_text(self._requirements(dependencies))
-        requirements.chmod(0o644)
+        await asyncio.to_thread(_write_readable, requirements, self._requirements(dependencies))
         await self._install(work, "venv", "--no-project", "--relocatable", "--python", self._interpreter.path, str(tree))
         await self._install(
             work, "pip", "install", "--python", str(tree / "bin" / "python"), "--only-binary", ":all:", "--no-sources",
@@ -72,8 +72,7 @@ class Environments:
         )  # fmt: skip
         await compile_tree(self._builder, work, tree / "lib", self._interpreter, clean_variables(work), jobs=0)
         await self._builder.take_back(tree)
-        self._root.mkdir(mode=0o711, exist_ok=True)
-        publish_tree(tree, target)
+        await asyncio.to_thread(self._publish, tree, target)
 
     async def _install(self, work: Path, *command: str) -> None:
         env = clean_variables(work) | self._passed | {
@@ -83,6 +82,11 @@ class Environments:
         if outcome.code != 0:
             lines = "\n".join(outcome.lines) or f"the installer ended with status {outcome.code}"
             raise EnvironmentFailed(f"the dependencies cannot be installed (wheels only):\n{lines}")
+
+    def _publish(self, tree: Path, target: Path) -> None:
+        self._root.mkdir(exist_ok=True)
+        self._root.chmod(0o711)
+        publish_tree(tree, target)
 
     def _requirements(self, dependencies: Dependencies) -> str:
         extras = f"[{','.join(dependencies.sdk_extras)}]" if dependencies.sdk_extras else ""
@@ -111,3 +115,8 @@ def passed_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """Those variables that tell an installer how to reach the index."""
     names = (*PASSED, *(name.lower() for name in PASSED if name.endswith("_PROXY")))
     return {name: variables[name] for name in names if name in variables}
+
+
+def _write_readable(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o644)

@@ -51,7 +51,9 @@ def _candidates(configured: str | None) -> Iterator[tuple[str, str]]:
     if configured:
         yield "AGENT_PYTHON", configured
     yield "Debian's", DEBIAN_PYTHON
-    yield "Podium's own", os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    own = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+    if own != DEBIAN_PYTHON:
+        yield "Podium's own", own
 
 
 def _probed(path: str, uid: int | None) -> Interpreter:

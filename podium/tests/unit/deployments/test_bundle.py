@@ -315,7 +315,7 @@ def test_a_link_is_no_manifest(tmp_path: Path) -> None:
         Entry("agent.py"),
         Entry("podium.toml", type=SYM, link="real.toml"),
     ]
-    with pytest.raises(InvalidBundle, match="no podium.toml"):
+    with pytest.raises(InvalidBundle, match=r"no podium\.toml"):
         inspect_bundle(bundles.write_entries(tmp_path / "b.tar.gz", entries), LIMITS)
 
 

@@ -11,8 +11,9 @@ def test_references() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Notes", "notes:", "notes:1", "notes@0123abcd", "notes:1.0.0@", "notes:1.0.0@0123ABCD", "notes:1.0.0@0123abcd0", "a/b", "../x"]
-)  # fmt: skip
+    "text",
+    ["", "Notes", "notes:", "notes:1", "notes@0123abcd", "notes:1.0.0@", "notes:1.0.0@0123ABCD", "notes:1.0.0@0123abcd0", "../x"],
+)
 def test_no_references(text: str) -> None:
     with pytest.raises(InvalidRequest):
         parse_reference(text)

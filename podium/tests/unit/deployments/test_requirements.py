@@ -121,10 +121,10 @@ def test_pyproject_refused(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("requires", "fitting"),
     [
-        (">=3.11", True), (">=3.11,<4", True), (">=3.12", False), ("<3.11", False), ("<3.12", True), (">3.11", True), (">3.11.2", False),
-        ("==3.11.*", True), ("==3.11", False), ("==3.11.2", True), ("===3.11.2", True), ("!=3.11.*", False), ("!=3.11.1", True),
-        ("~=3.11", True), ("~=3.10", True), ("~=3.11.1", True), ("~=3.11.3", False), ("~=3.12", False), ("<=3.11.2", True), ("", True),
-        (">= 3.9, != 3.9.7", True), ("~=2.7", False),
+        (">=3.11", True), (">=3.11,<4", True), (">=3.12", False), ("<3.11", False), ("<3.12", True), (">3.11", True),
+        (">3.11.2", False), ("==3.11.*", True), ("==3.11", False), ("==3.11.2", True), ("===3.11.2", True), ("!=3.11.*", False),
+        ("!=3.11.1", True), ("~=3.11", True), ("~=3.10", True), ("~=3.11.1", True), ("~=3.11.3", False), ("~=3.12", False),
+        ("<=3.11.2", True), ("", True), (">= 3.9, != 3.9.7", True), ("~=2.7", False),
     ],
 )  # fmt: skip
 def test_python_versions(requires: str, fitting: bool) -> None:
