@@ -26,9 +26,7 @@ def launcher(directory: DataDirectory) -> ProcessSpec:
     """The launcher. It is told of the supervisor's death by SIGTERM, so that it ends its agents."""
     sock = launcher_socket(directory)
     argv = [sys.executable, "-I", "-B", "-m", "podium.launcher.process", "--socket", str(sock)]
-    return ProcessSpec(
-        name="launcher", argv=argv, env=_plain(), ready=lambda: _accepts(sock), parent_death_signal=signal.SIGTERM
-    )
+    return ProcessSpec(name="launcher", argv=argv, env=_plain(), ready=lambda: _accepts(sock), parent_death_signal=signal.SIGTERM)
 
 
 def part(name: str, env: Mapping[str, str], fd: int, port: int, path: str) -> ProcessSpec:

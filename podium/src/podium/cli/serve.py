@@ -162,6 +162,7 @@ async def _serve(app: Starlette, host: str, port: int, stopped: AsyncIterator[No
     """Serve `app`; each item of `stopped` is a step of stopping: first no new connections, then the end."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, loop="none", http="httptools", ws="none", lifespan="on",
+        proxy_headers=False,
         timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -86,10 +86,10 @@ class AsyncPodium:
         """Whether the gateway lives."""
         return (await self._transport.call(_get("/health"))).read(Health)
 
-    async def ready(self) -> Health:
-        """Whether the gateway reaches what it needs; an answer of 503 says what it does not."""
-        request = Request(method="GET", path="/ready", accept_status=frozenset({503}))
-        return (await self._transport.call(request)).read(Health)
+    async def ready(self) -> tuple[Health, bool]:
+        """What the gateway says of what it needs, and whether it reaches all of it."""
+        answer = await self._transport.call(Request(method="GET", path="/ready", accept_status=frozenset({503})))
+        return answer.read(Health), answer.status == 200
 
     async def coordinators(self) -> list[CoordinatorStatus]:
         """The coordinators that announce themselves. Needs an admin key."""

@@ -1,6 +1,7 @@
 """Requests that are safe to repeat, and are repeated while that may help. The only module that speaks HTTP."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ ANSWER_S = 30.0
 """How long an answer may take beyond what the request asked the platform to wait."""
 IDLE_S = 120.0
 """A stream that was silent for so long is opened anew, in case the other side is gone without a word."""
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:.]+", re.ASCII)
 MAX_ANSWER_BYTES = 64 << 20
 
 
@@ -164,7 +166,8 @@ def checked_url(url: str) -> str:
         parsed = httpx.URL(url.strip())
     except httpx.InvalidURL as error:
         raise NotConfigured(f"the URL {url!r:.200} is not valid: {error}") from error
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    host, port = parsed.raw_host.decode("ascii"), parsed.port or 80
+    if parsed.scheme not in ("http", "https") or not _HOST.fullmatch(host) or not 0 < port < 65_536:
         raise NotConfigured(f"the URL {url!r:.200} must look like http://127.0.0.1:8090")
     return str(parsed).rstrip("/")
 

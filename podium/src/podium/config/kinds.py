@@ -102,6 +102,7 @@ def _absolute(text: str) -> Path:
 
 
 def one_of(*choices: str) -> Kind:
+    """One of these words."""
     return Kind(" or ".join([", ".join(choices[:-1]), choices[-1]]), _matching(re.compile("|".join(choices))))
 
 

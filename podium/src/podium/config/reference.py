@@ -9,7 +9,8 @@ This page is made from the table in `podium/config/settings.py`; a test compares
 
 Each setting is looked for in this order: a flag, the environment, the TOML file that `--config` or `PODIUM_CONFIG` names, the
 default. An empty variable counts as unset. Where a command has a flag for a setting (see its `--help`), that is the key in the
-file with dashes: `--gateway-port`, `gateway_port` and `GATEWAY_PORT` are one setting. Whatever cannot be used is told in one line each, and nothing is started (exit code 2).
+file with dashes: `--gateway-port`, `gateway_port` and `GATEWAY_PORT` are one setting. Whatever cannot be used is told in one
+line each, and nothing is started (exit code 2).
 
 | variable | key in the file | value | default | what it is |
 | --- | --- | --- | --- | --- |"""

@@ -129,9 +129,8 @@ class Coordinator:
         """The instance, loaded while it is used. NotFound, Moved; InstanceReplaced where it is not the `life` that was meant."""
         if self._stopping:
             raise Unavailable("this coordinator is stopping", retry_after_s=1)
-        async with self._locks.hold(instance_id):
-            instance = self._loaded.get(instance_id) or await self._load(instance_id)
-            instance.users += 1
+        instance = self._loaded.get(instance_id) or await self._loading(instance_id)
+        instance.users += 1
         try:
             if life is not None and life != instance.life:
                 raise InstanceReplaced(f"instance {instance_id} was deleted and created anew since this request began")
@@ -180,6 +179,10 @@ class Coordinator:
         if found is None:
             raise NotFound(f"there is no instance {instance_id}")
         return found.record
+
+    async def _loading(self, instance_id: str) -> Instance:
+        async with self._locks.hold(instance_id):
+            return self._loaded.get(instance_id) or await self._load(instance_id)
 
     async def _load(self, instance_id: str) -> Instance:
         owner = await self._ownership.owned(instance_id)

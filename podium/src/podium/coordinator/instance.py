@@ -26,10 +26,11 @@ from podium.deployments.cache import Prepared
 from podium.launcher.leftovers import end_leftover
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import Conflict, InstanceFailed, Unavailable
+from podium.protocol.events import Event
 from podium.protocol.ids import Cursor, new_id
 from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, IdleCheck, IdleReply, Shutdown
 from podium.records.instances import Spec
-from podium.state.port import Accepted, Ended, Entry
+from podium.state.port import Accepted, Attempt, Ended, Entry
 from podium.workspace.port import Workspace
 
 _logger = log.get("instance")
@@ -98,21 +99,36 @@ class Instance:
             self.stir()
         return accepted
 
+    async def submit(self, message_id: str, body: dict[str, Any], origin: dict[str, Any], wait_s: float) -> MessageStatus | None:
+        """Accept a message and wait for its end; None where `wait_s` passed before. InstanceFailed where no agent starts."""
+        future = self.waiters.add(message_id)
+        try:
+            accepted = await self.accept(message_id, "message", body, origin)
+            if accepted.done or (accepted.duplicate and not wait_s):
+                return await self.state.message(message_id)
+            return await self._settled(future, wait_s)
+        finally:
+            self.waiters.remove(message_id, future)
+
     async def result(self, message_id: str, wait_s: float) -> MessageStatus | None:
-        """The message as it is once it is done, or after `wait_s` seconds. InstanceFailed where the agent does not start."""
+        """The message as it is once it is done, or after `wait_s` seconds; None where there is none such. InstanceFailed."""
         future = self.waiters.add(message_id)
         try:
             found = await self.state.message(message_id)
             if found is None or found.status in ("complete", "failed") or not wait_s:
                 return found
-            if self.status is Status.FAILED:
-                self.stir()
-            try:
-                return await asyncio.wait_for(asyncio.shield(future), wait_s)
-            except TimeoutError:
-                return await self.state.message(message_id)
+            return await self._settled(future, wait_s) or await self.state.message(message_id)
         finally:
             self.waiters.remove(message_id, future)
+
+    async def _settled(self, future: "asyncio.Future[MessageStatus]", wait_s: float) -> MessageStatus | None:
+        if self.status is Status.FAILED:
+            self.stir()
+        try:
+            async with asyncio.timeout(wait_s):
+                return await future
+        except TimeoutError:
+            return None
 
     async def hibernate(self, wait_s: float) -> None:
         """Ask it to sleep once its turn has ended; return when it does, or after `wait_s` seconds."""
@@ -247,32 +263,28 @@ class Instance:
 
     async def _serve(self, session: Session, prepared: Prepared) -> None:
         """Hand over entries until the process is over or asleep."""
-        lifecycle = prepared.manifest.lifecycle
-        idle_s = lifecycle.idle_timeout_s
+        session.over.add_done_callback(lambda _: self._news.set())
         while not self._stopping:
             self._news.clear()
-            entry = await self.state.next_entry()
-            if entry is not None:
-                if not await self._handle(session, prepared, entry):
-                    return
-            elif session.over.done():
+            if session.over.done():
                 self._died()
                 return
-            elif (self._sleep_asked or not await self._idle(session, idle_s)) and await self._sleep(session):
+            begun = await self.state.begin_next(session.launch_id, None)
+            if begun is not None:
+                if begun.attempt and not await self._run(session, prepared, begun.entry, begun.attempt, begun.events):
+                    return
+            elif (self._sleep_asked or not await self._await_news(prepared.manifest.lifecycle.idle_timeout_s)) and (
+                await self._sleep(session)
+            ):
                 return
 
-    async def _handle(self, session: Session, prepared: Prepared, entry: Entry) -> bool:
-        """Process one entry; whether the process lives on."""
-        if entry.kind != "message":
-            await self.state.finish_entry(entry.position)
-            return True
-        if session.over.done():
-            self._died()
-            return False
+    async def _run(self, session: Session, prepared: Prepared, entry: Entry, attempt: Attempt, events: list[Event]) -> bool:
+        """One attempt at a message; whether the process lives on."""
         lifecycle = prepared.manifest.lifecycle
         turn = Turn(self.host, self.state, self.stream, self.workspace, session, lifecycle.turn_timeout_s, lifecycle.max_attempts)
         self._move(Trigger.TURN)
-        alive = await turn.run(entry)
+        self.stream.publish(events)
+        alive = await turn.run(entry, attempt)
         await self._tell(entry.message_id)
         self._move(Trigger.TURN_ENDED if alive else Trigger.DIED)
         return alive
@@ -282,14 +294,6 @@ class Instance:
             status = await self.state.message(message_id)
             if status and status.status in ("complete", "failed"):
                 self.waiters.settle(message_id, status)
-
-    async def _idle(self, session: Session, idle_s: float | None) -> bool:
-        """Wait for something to do; False once the idle timeout has passed without."""
-        news = asyncio.create_task(self._news.wait())
-        await asyncio.wait({news, session.over}, timeout=idle_s, return_when=asyncio.FIRST_COMPLETED)
-        quiet = not news.done() and not session.over.done()
-        news.cancel()
-        return not quiet
 
     def _died(self) -> None:
         self._move(Trigger.DIED)
@@ -344,6 +348,11 @@ class Instance:
                 while not condition():
                     await self._changed.wait()
 
-    async def _await_news(self, timeout_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), timeout_s)
+    async def _await_news(self, timeout_s: float | None) -> bool:
+        """Whether there was news within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -198,17 +198,13 @@ class _Connection(asyncio.Protocol):
                 self._transport.pause_reading()
             return
         if not isinstance(frame, Hello) or frame.launch_id != self._link.launch_id or frame.protocol > PROTOCOL:
-            self._stranger()
-            return
+            _logger.warning("a hello of another launch or protocol was refused", launch_id=self._link.launch_id)
+            raise FrameError("this is not the agent that was started")
         self._known = True
         self._link.strangers -= 1
         if self._hello_timer:
             self._hello_timer.cancel()
         self._link.welcome(self)
-
-    def _stranger(self) -> None:
-        _logger.warning("a hello of another launch or protocol was refused", launch_id=self._link.launch_id)
-        self.drop()
 
     def _refuse(self, error: FrameError) -> None:
         if self._known:
@@ -226,10 +222,14 @@ def _listening_socket(path: Path, uid: int | None) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    os.fchmod(sock.fileno(), 0o600)  # Linux takes the mode of the file from the socket's inode at bind
-    sock.bind(str(path))
-    if uid is not None:
-        os.chown(path, uid, uid)
-    sock.setblocking(False)
-    sock.listen(8)
+    try:
+        os.fchmod(sock.fileno(), 0o600)  # Linux takes the mode of the file from the socket's inode at bind
+        sock.bind(str(path))
+        if uid is not None:
+            os.chown(path, uid, uid)
+        sock.setblocking(False)
+        sock.listen(8)
+    except OSError:
+        sock.close()
+        raise
     return sock

@@ -71,6 +71,7 @@ class LogStore:
     async def close(self) -> None:
         """Close the file."""
         await self._writer.idle()
+        self._writer.close()
         self._connection.close()
 
 
@@ -100,7 +101,9 @@ class AgentLog:
         """Take what the ended process has printed, store everything, and stop."""
         self._task.cancel()
         await asyncio.wait({self._task})
-        while self._read():
+        for _ in range(MAX_BACKLOG_BYTES // MAX_READ_BYTES + 1):  # something it has left behind may print for ever
+            if not self._read():
+                break
             await self._flush()
         if self._partial:
             self.add("info", "output", self._partial.decode(errors="replace"))

@@ -77,10 +77,6 @@ class Stream:
         self.head = max(self.head, events[-1].cursor)
         self._wake()
 
-    def begin_epoch(self, epoch: int) -> None:
-        """A new line begins above the last event."""
-        self.head = Cursor(epoch, self.head.seq)
-
     def close(self) -> None:
         """End every reader."""
         self._closed = True
@@ -91,13 +87,17 @@ class Stream:
         overview, epochs = await self._state.overview(), await self._state.epochs()
         return resume(cursor, Line(epochs, overview.first_seq, overview.head))
 
-    async def read(self, after_seq: int, wanted: Callable[[Event], bool] | None = None) -> AsyncIterator[list[Event]]:
-        """Events above `after_seq` in order, each once, as they come, in batches; [] where only time has passed to the head."""
+    def require_room(self) -> None:
+        """TooMany where there are as many readers as there may be."""
         if self.readers >= self._max_readers:
             raise TooMany(
                 f"the instance has {self.readers} readers and its limit is {self._max_readers}: close some",
                 limit=self._max_readers, current=self.readers,
             )  # fmt: skip
+
+    async def read(self, after_seq: int, wanted: Callable[[Event], bool] | None = None) -> AsyncIterator[list[Event]]:
+        """Events above `after_seq` in order, each once, as they come, in batches. TooMany."""
+        self.require_room()
         self.readers += 1
         try:
             while not self._closed:

@@ -30,10 +30,8 @@ class Turn:
         self._turn_timeout_s = turn_timeout_s
         self._max_attempts = max_attempts
 
-    async def run(self, entry: Entry) -> bool:
-        """One attempt. Whether the process lives on: a retry is always a new process."""
-        attempt, started = await self._state.begin_attempt(entry, self._session.launch_id, None)
-        self._stream.publish([started])
+    async def run(self, entry: Entry, attempt: Attempt) -> bool:
+        """Hand the attempt over and close it. Whether the process lives on: a retry is always a new process."""
         work = Work.of_attempt(attempt)
         result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s)
         if isinstance(result, Done):

@@ -26,7 +26,7 @@ RETRY_PAUSE_S = 0.1
 CHUNK_BYTES = 64 * 1024
 
 _FORWARDED = (
-    "accept", "content-type", "idempotency-key", "if-none-match", "last-event-id", "prefer", "range",
+    "accept", "content-type", "idempotency-key", "if-none-match", "if-range", "last-event-id", "prefer", "range",
 )  # fmt: skip
 _RETURNED = (
     "accept-ranges", "cache-control", "content-length", "content-range", "content-type", "etag", "location", "retry-after",

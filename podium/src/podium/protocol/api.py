@@ -105,6 +105,13 @@ class Reply(msgspec.Struct, kw_only=True):
     checkpoint: int
 
 
+class Queued(msgspec.Struct, kw_only=True):
+    """A message that is accepted durably and not done yet; its Location says where to look."""
+
+    message_id: str
+    status: str = "queued"
+
+
 class MessageError(msgspec.Struct, kw_only=True):
     """Why a message was given up."""
 

@@ -5,9 +5,21 @@ from typing import Any, cast
 import apsw
 
 from podium.protocol.events import Event
-from podium.state import eventlog
-from podium.state.port import COUNTED, Attempt, AttemptCounts, Entry, NewEvent, Outcome
+from podium.state import eventlog, inbox
+from podium.state.port import COUNTED, Attempt, AttemptCounts, Begun, Entry, NewEvent, Outcome
 from podium.state.values import from_us, to_json
+
+
+def begin_next(db: apsw.Connection, launch_id: str, workspace_version: int | None, now: int) -> Begun | None:
+    """Take the oldest queued entry, if there is one."""
+    entry = inbox.next_entry(db)
+    if entry is None:
+        return None
+    if entry.kind != "message":
+        inbox.finish(db, entry.position, None)
+        return Begun(entry, None, [])
+    attempt, event = begin(db, entry, launch_id, workspace_version, now)
+    return Begun(entry, attempt, [event])
 
 
 def begin(db: apsw.Connection, entry: Entry, launch_id: str, workspace_version: int | None, now: int) -> tuple[Attempt, Event]:

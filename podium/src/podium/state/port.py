@@ -61,6 +61,14 @@ class Attempt(msgspec.Struct, kw_only=True, frozen=True):
     started_at: datetime
 
 
+class Begun(NamedTuple):
+    """An entry that was taken; `attempt` and its `stream_start` where it is a message."""
+
+    entry: Entry
+    attempt: Attempt | None
+    events: list[Event]
+
+
 class AttemptCounts(NamedTuple):
     """How the attempts at one message have ended so far."""
 
@@ -165,11 +173,9 @@ class StateStore(Protocol):
     async def next_entry(self) -> Entry | None:
         """The oldest queued entry."""
 
-    async def finish_entry(self, position: int) -> None:
-        """Mark an entry done that needs no turn (a wake)."""
-
-    async def begin_attempt(self, entry: Entry, launch_id: str, workspace_version: int | None) -> tuple[Attempt, Event]:
-        """Number and record a run before it is handed over; logs its `stream_start`."""
+    async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
+        """Take the oldest queued entry. A run of a message is numbered and recorded before it is handed over, and its
+        `stream_start` logged; an entry that needs no turn is done with this."""
 
     async def attempt_counts(self, position: int) -> AttemptCounts:
         """How the attempts at an entry have ended so far."""

@@ -18,6 +18,7 @@ from podium.state.port import (
     Accepted,
     Attempt,
     AttemptCounts,
+    Begun,
     Committed,
     Ended,
     Entry,
@@ -74,6 +75,7 @@ class SqliteState:
         """Durably say under which boot this file is written from now on. Blocks."""
         self._connection.pragma("synchronous", "FULL")
         self._connection.execute("UPDATE instance SET boot_id = ?", (boot_id,))
+        self._connection.pragma("synchronous", "NORMAL")
 
     async def overview(self) -> Overview:
         return await self._writer.run(_overview)
@@ -93,12 +95,9 @@ class SqliteState:
     async def next_entry(self) -> Entry | None:
         return await self._writer.run(inbox.next_entry)
 
-    async def finish_entry(self, position: int) -> None:
-        await self._writer.run(lambda db: inbox.finish(db, position, None))
-
-    async def begin_attempt(self, entry: Entry, launch_id: str, workspace_version: int | None) -> tuple[Attempt, Event]:
+    async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
         now = self._now()
-        return await self._writer.run(lambda db: attempts.begin(db, entry, launch_id, workspace_version, now))
+        return await self._writer.run(lambda db: attempts.begin_next(db, launch_id, workspace_version, now))
 
     async def attempt_counts(self, position: int) -> AttemptCounts:
         return await self._writer.run(lambda db: attempts.counts(db, position))
@@ -173,6 +172,7 @@ class SqliteState:
         await self._writer.idle()
         if clean:
             self.set_boot_id(None)
+        self._writer.close()
         self._connection.close()
 
     def _now(self) -> int:

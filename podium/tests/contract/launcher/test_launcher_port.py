@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import RunningLauncher, is_running, running_launcher, until
 
 from podium.launcher.port import Exit, Launcher, LaunchError
 from podium.launcher.processes import ProcessLauncher
+from tests.support.launchers import RunningLauncher, is_running, running_launcher, until
 
 
 @pytest.fixture

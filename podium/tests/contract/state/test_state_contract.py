@@ -8,7 +8,7 @@ import pytest
 
 from podium.protocol.delta import DeltaError
 from podium.protocol.errors import IdempotencyMismatch, TooMany
-from podium.state.port import Attempt, Ended, Entry, Group, NewEvent, Revision, StateStore, TurnEnd
+from podium.state.port import Attempt, Ended, Group, NewEvent, Revision, StateStore, TurnEnd
 from tests.support.states import START, make_state
 
 BODY = {"text": "hello", "role": "user", "attachments": []}
@@ -22,18 +22,13 @@ async def state(tmp_path: Path) -> AsyncIterator[StateStore]:
     await opened.close(clean=True)
 
 
-async def accept(state: StateStore, message_id: str = "m1") -> Entry:
-    await state.accept(message_id, "message", BODY, ORIGIN, 10)
-    entry = await state.next_entry()
-    assert entry
-    return entry
-
-
 async def begin(state: StateStore, message_id: str = "m1", launch_id: str = "l1") -> Attempt:
-    entry = await accept(state, message_id)
+    await state.accept(message_id, "message", BODY, ORIGIN, 10)
     await state.begin_launch(launch_id, None)
-    attempt, _ = await state.begin_attempt(entry, launch_id, None)
-    return attempt
+    begun = await state.begin_next(launch_id, None)
+    assert begun
+    assert begun.attempt
+    return begun.attempt
 
 
 def end_of(attempt: Attempt, *events: NewEvent, deltas: list | None = None, n: int = 1) -> TurnEnd:
@@ -105,8 +100,11 @@ async def test_a_failed_attempt_leaves_only_its_end(state: StateStore) -> None:
     assert (await state.document()).state == {}
     entry = await state.next_entry()
     assert entry and entry.message_id == "m1"
-    second, started = await state.begin_attempt(entry, "l2", None)
-    assert (second.attempt, started.attempt) == (2, 2)
+    begun = await state.begin_next("l2", None)
+    assert begun
+    assert begun.attempt
+    second = begun.attempt
+    assert (second.attempt, begun.events[0].attempt) == (2, 2)
     committed = await state.end_turn(end_of(second, text(second, "whole")))
     assert committed.reply == "whole"
     assert await state.attempt_counts(attempt.position) == (1, 0)
@@ -144,9 +142,11 @@ async def test_events_have_no_gaps_and_can_be_read_by_message(state: StateStore)
 
 
 async def test_parking_needs_an_empty_inbox(state: StateStore) -> None:
-    entry = await accept(state)
+    await state.accept("w1", "wake", {}, {}, 10)
     assert not await state.park("idle")
-    await state.finish_entry(entry.position)
+    begun = await state.begin_next("l1", None)
+    assert begun
+    assert (begun.entry.kind, begun.attempt, begun.events) == ("wake", None, [])
     assert await state.park("idle")
     assert (await state.overview()).status == "hibernated"
 

@@ -57,9 +57,9 @@ class InboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.running is None and len(self.done) < len(self.order))
     @rule()
     def begin(self) -> None:
-        entry = self.run(self.state.next_entry())
-        assert entry.message_id == self.order[len(self.done)]
-        self.running, _ = self.run(self.state.begin_attempt(entry, "l", None))
+        begun = self.run(self.state.begin_next("l", None))
+        assert begun.entry.message_id == self.order[len(self.done)]
+        self.running = begun.attempt
 
     @precondition(lambda self: self.running)
     @rule()

@@ -31,6 +31,7 @@ async def events(call: Call) -> Response:
         found = await call.instance.state.events_after(position.after_seq, limit)
         items = [*position.notices, *found]
         return json_response(api.Page(items=items, next_cursor=str(found[-1].cursor) if len(found) == limit else None))
+    call.instance.stream.require_room()
     return event_stream(heartbeat(_events(call, position)))
 
 
@@ -76,7 +77,8 @@ async def get_file(call: Call) -> Response:
     if call.request.headers.get("if-none-match") == etag:
         opened.file.close()
         return Response(status_code=304, headers=headers)
-    wanted = byte_range(call.request.headers.get("range"), opened.size_bytes)
+    unchanged = call.request.headers.get("if-range", etag) == etag
+    wanted = byte_range(call.request.headers.get("range") if unchanged else None, opened.size_bytes)
     if wanted is None:
         opened.file.close()
         return Response(status_code=416, headers=headers | {"content-range": f"bytes */{opened.size_bytes}"})

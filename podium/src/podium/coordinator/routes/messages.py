@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 
-import msgspec
 from starlette.responses import Response
 
 from podium.coordinator.routes.call import Call
@@ -24,14 +23,13 @@ async def send_message(call: Call) -> Response:
     message_id = message_id_of(body.id, request.headers.get("idempotency-key"))
     document = {"text": body.text, "role": body.role, "attachments": body.attachments}
     origin = {"tenant_id": call.caller.tenant_id, "role": body.role, "channel": "api"}
-    after_seq = instance.stream.head.seq
-    await instance.accept(message_id, "message", document, origin)
     if "text/event-stream" in request.headers.get("accept", ""):
+        instance.stream.require_room()
+        after_seq = instance.stream.head.seq
+        await instance.accept(message_id, "message", document, origin)
         first = await instance.state.first_seq(message_id)
         return event_stream(heartbeat(_message_events(call, message_id, after_seq if first is None else first - 1)))
-    status = await instance.result(message_id, wait_s(request, DEFAULT_WAIT_S))
-    assert status is not None
-    return _answer(call, status)
+    return _answer(call, message_id, await instance.submit(message_id, document, origin, wait_s(request, DEFAULT_WAIT_S)))
 
 
 async def get_message(call: Call) -> Response:
@@ -58,14 +56,17 @@ def message_id_of(in_body: str | None, in_header: str | None) -> str:
     return checked("message id", MESSAGE_ID, in_body or in_header or new_id("msg"))
 
 
-def _answer(call: Call, status: api.MessageStatus) -> Response:
-    if status.reply is not None:
+def _answer(call: Call, message_id: str, status: api.MessageStatus | None) -> Response:
+    if status and status.reply is not None:
         return json_response(status.reply)
-    if status.error is not None:
-        raise TurnFailed(status.error.message or "the agent could not process this message", message_id=status.message_id,
-                         cause=status.error.code)  # fmt: skip
-    location = f"/api/v1/instances/{call.instance.spec.instance_id}/messages/{status.message_id}"
-    return json_response(msgspec.to_builtins(status), 202, {"location": location})
+    if status and status.error is not None:
+        raise TurnFailed(
+            status.error.message or "the agent could not process this message", message_id=message_id, cause=status.error.code
+        )
+    location = f"/api/v1/instances/{call.instance.spec.instance_id}/messages/{message_id}"
+    return json_response(
+        api.Queued(message_id=message_id, status=status.status if status else "queued"), 202, {"location": location}
+    )
 
 
 async def _message_events(call: Call, message_id: str, after_seq: int) -> AsyncIterator[bytes]:

@@ -1,0 +1,1 @@
+"""`podium instances`: one file per verb."""
