@@ -23,6 +23,8 @@ MAX_HELD_FRAMES = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 HELLO_TIMEOUT_S = 5.0
 MAX_STRANGERS = 4
+ACK_AFTER_S = 0.02
+ACK_AFTER_FRAMES = 128
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
@@ -44,6 +46,9 @@ class Link:
         self._unacknowledged: dict[str, bytes] = {}
         self._held: deque[FromAgent] = deque()
         self._held_bytes = 0
+        self._stored_n = 0
+        self._acknowledged_n = 0
+        self._ack_timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._closed = False
         self._broken: FrameError | None = None
@@ -58,13 +63,32 @@ class Link:
         data = encode_frame(_encoder.encode(frame))
         if not isinstance(frame, AckN | Ping):
             self._unacknowledged[frame.id] = data
-        if self._connection:
-            self._connection.write(data)
+        self._write(data)
 
-    def ack(self, n: int) -> None:
-        """Tell the agent that the effects of all frames up to `n` are stored."""
-        if self._connection:
-            self._connection.write(encode_frame(_encoder.encode(AckN(n=n))))
+    def ack(self, n: int, *, soon: bool = False) -> None:
+        """Tell the agent that the effects of all frames up to `n` are stored: at once, or `soon`, with the next frame.
+
+        Each write wakes the agent's process, which costs more than the frame: between turns an acknowledgement can wait.
+        """
+        self._stored_n = n
+        if not soon or n - self._acknowledged_n >= ACK_AFTER_FRAMES:
+            self._write_ack()
+        elif self._ack_timer is None:
+            self._ack_timer = asyncio.get_running_loop().call_later(ACK_AFTER_S, self._write_ack)
+
+    def _write_ack(self) -> None:
+        self._write(b"")
+
+    def _write(self, data: bytes) -> None:
+        """Write frames, the acknowledgement that is due before them."""
+        if self._ack_timer:
+            self._ack_timer.cancel()
+            self._ack_timer = None
+        if self._stored_n > self._acknowledged_n and self._connection:
+            self._acknowledged_n = self._stored_n
+            data = encode_frame(_encoder.encode(AckN(n=self._stored_n))) + data
+        if data and self._connection:
+            self._connection.write(data)
 
     async def receive(self) -> list[FromAgent] | None:
         """All frames that have come since, at least one; None once closed; FrameError if the agent broke the rules."""
@@ -85,6 +109,8 @@ class Link:
     def close(self) -> None:
         """Stop listening and drop the connection; what has arrived can still be received. Idempotent."""
         self._closed = True
+        if self._ack_timer:
+            self._ack_timer.cancel()
         if self._server:
             self._server.close()
         if self._connection:
@@ -103,6 +129,8 @@ class Link:
         if self._connection:
             self._connection.drop()
         self._connection = connection
+        self._acknowledged_n = 0
+        self._write_ack()
         self.connected.set()
         for data in self._unacknowledged.values():
             connection.write(data)

@@ -25,6 +25,7 @@ from podium.protocol.messages import (
     Hello,
     Log,
     Pong,
+    Shutdown,
     StateDelta,
     StreamUpdate,
     ToAgent,
@@ -59,6 +60,7 @@ class Session:
         self._workspace = workspace
         self._log = agent_log
         self._work: Work | None = None
+        self._leaving = False
         self._killing: asyncio.Task[Exit] | None = None
         self._kill_reason: str | None = None
         self.over: asyncio.Task[Exit] = asyncio.create_task(self._live())
@@ -66,6 +68,7 @@ class Session:
     async def perform(self, work: Work, frame: ToAgent, timeout_s: float | None) -> Result:
         """Ask the agent to do something and return how it ended; past `timeout_s` the process is killed."""
         self._work = work
+        self._leaving = isinstance(frame, Shutdown)
         self.link.send(frame)
         ends: set[asyncio.Future[Any]] = {work.ended, self.over}
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +144,7 @@ class Session:
             else:
                 self._collect(group, work, frame)
         await self._append(group)
-        self.link.ack(_number(frames[-1]))
+        self.link.ack(_number(frames[-1]), soon=not self._leaving)
 
     def _group(self) -> Group:
         return Group(launch_id=self.launch_id, n=0)

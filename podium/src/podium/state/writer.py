@@ -142,23 +142,31 @@ def _settle(done: asyncio.Future[Any], result: Any) -> None:
 def _transaction(connection: apsw.Connection, jobs: list[_Job]) -> list[Any]:
     """Results and exceptions of the jobs, in order. Never raises."""
     try:
-        if len(jobs) == 1:
-            return [_undoable(connection, jobs[0].operation)]  # its savepoint is the transaction
         connection.execute("BEGIN IMMEDIATE")
-        results = [_undoable(connection, job.operation) for job in jobs]
-        connection.execute("COMMIT")
+        results = [_undoable(connection, job.operation, alone=len(jobs) == 1) for job in jobs]
+        if len(jobs) == 1 and isinstance(results[0], BaseException):
+            connection.execute("ROLLBACK")
+        else:
+            connection.execute("COMMIT")
     except apsw.Error as error:
-        if not connection.get_autocommit():
+        if not connection.get_autocommit():  # on a full disk SQLite has undone it all by itself
             connection.execute("ROLLBACK")
         return [OSError(f"the state could not be written: {error}")] * len(jobs)
     return results
 
 
-def _undoable(connection: apsw.Connection, operation: Operation) -> Any:
+def _undoable(connection: apsw.Connection, operation: Operation, *, alone: bool) -> Any:
+    """What the operation returned or raised; undone by a savepoint, or by the caller where it is alone in its transaction."""
+    if not alone:
+        connection.execute("SAVEPOINT operation")
     try:
-        with connection:  # a savepoint: apsw's context manager nests
-            return operation(connection)
+        result = operation(connection)
     except (apsw.FullError, apsw.IOError, apsw.CorruptError, apsw.CantOpenError):
         raise  # the disk, not the operation: nothing of this transaction may count
     except Exception as error:  # noqa: BLE001 - it is handed to whoever asked
-        return error
+        result = error
+        if not alone:
+            connection.execute("ROLLBACK TO operation")
+    if not alone:
+        connection.execute("RELEASE operation")
+    return result
