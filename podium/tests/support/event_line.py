@@ -36,8 +36,8 @@ class EventLine:
         """Serve the beginning of the log no more; `events` remembers it."""
         self.first_seq = first_seq
 
-    def after(self, cursor: Cursor | None) -> list[Frame]:
-        """What a reader gets that stands there."""
+    def after(self, cursor: Cursor | None, overlap: int = 0) -> list[Frame]:
+        """What a reader gets that stands there; from a careless gateway with `overlap` events that it has."""
         frames: list[Frame] = []
         seq = cursor.seq if cursor else self.first_seq - 1
         for epoch, base in self.epochs:
@@ -47,8 +47,9 @@ class EventLine:
         if seq + 1 < self.first_seq:
             frames.append(Reset(first_seq=self.first_seq))
             seq = self.first_seq - 1
+        begin = max(self.first_seq - 1, seq - overlap)
         status = Status(cursor=str(self.head), status="ready")
-        return [*frames, status, *(event for event in self.events if event.seq > seq)]
+        return [*frames, status, *(event for event in self.events if event.seq > begin)]
 
     def of(self, message_id: str) -> list[Frame]:
         """What a message's own stream gives."""

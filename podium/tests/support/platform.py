@@ -52,7 +52,7 @@ class Platform:
     async def up(self) -> None:
         """Start it and return when it is ready, on the ports it had before."""
         ports = ["--gateway-port", self.url.rpartition(":")[2] or "0", "--coordinator-port", "0"]
-        argv = [sys.executable, "-c", "from podium.cli.up import up; up()", "--json", "--data", str(self.data), *ports]
+        argv = [str(Path(sys.executable).with_name("podium")), "up", "--json", "--data", str(self.data), *ports]
         self._process = await asyncio.create_subprocess_exec(
             *argv, env=self._env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )

@@ -89,6 +89,7 @@ async def run_coordinator(settings: Settings) -> None:
             await _serve(app, settings.coordinator_host, settings.coordinator_port, stopped)
         finally:
             await coordinator.stop(0)
+            await host.deployments.close()
             await cluster.aclose()
             uids.close()
 

@@ -17,6 +17,7 @@ import click
 
 from podium.cli import platform
 from podium.cli.keys import PlatformKeys, kept_name, platform_keys
+from podium.cli.processes import show_event, show_output, usage
 from podium.cli.serve import Usage, bind, private_run
 from podium.client.context import write_context
 from podium.config import ConfigError, Settings, load_settings
@@ -50,17 +51,12 @@ def up(config: Path | None, as_json: bool, **flags: Any) -> None:
             plan = _plan(settings, directory, *sockets)
             outcome = asyncio.run(_run(plan, as_json))
     except ConfigError as error:
-        raise SystemExit(_usage(*error.problems)) from None
+        raise SystemExit(usage(*error.problems)) from None
     except (Usage, OSError) as error:
-        raise SystemExit(_usage(str(error))) from None
+        raise SystemExit(usage(str(error))) from None
     if outcome.code:
         print(f"error: {outcome.reason}", file=sys.stderr)
     raise SystemExit(outcome.code)
-
-
-def _usage(*problems: str) -> int:
-    print(*(f"error: {problem}" for problem in problems), sep="\n", file=sys.stderr)
-    return 2
 
 
 @contextlib.contextmanager
@@ -128,12 +124,11 @@ async def _run(plan: _Plan, as_json: bool) -> Outcome:
     def on_event(event: ProcessEvent) -> None:
         if event.kind == "up":
             _ready(plan, as_json)
-        elif event.kind in ("ended", "restarting", "unready"):
-            print(f"[{event.name}] {event.kind} {event.detail}".rstrip(), file=sys.stderr, flush=True)
+        show_event(event)
 
-    supervisor = Supervisor(plan.specs, on_event=on_event, on_output=_output)
+    supervisor = Supervisor(plan.specs, on_event=on_event, on_output=show_output)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.stop)
     for made in plan.keys.made:
         print(f"made {made}", file=sys.stderr)
@@ -145,9 +140,3 @@ def _ready(plan: _Plan, as_json: bool) -> None:
     print(f"data {plan.settings.data}, keys {plan.settings.data / 'keys'}, context {context}", file=sys.stderr)
     print("workspaces are plain directories: files are not versioned", file=sys.stderr)
     print(json.dumps({"ready": plan.url}) if as_json else f"ready {plan.url}", flush=True)
-
-
-def _output(name: str, lines: bytes) -> None:
-    for line in lines.splitlines():
-        sys.stderr.buffer.write(b"[%s] %s\n" % (name.encode(), line))
-    sys.stderr.buffer.flush()

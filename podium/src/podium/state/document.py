@@ -8,6 +8,8 @@ from podium.protocol import delta
 from podium.state.values import digest, from_json, to_json
 
 SNAPSHOT_MIN_BYTES = 4096
+MAX_STATE_BYTES = 8 * 1024 * 1024
+"""The whole document travels in one frame at each start, and is hashed at each turn that changes it."""
 
 
 class Document:
@@ -28,6 +30,10 @@ class Document:
         if not isinstance(value, dict):
             raise delta.DeltaError("the state document must stay an object")
         body, whole = to_json(deltas), to_json(value)
+        if len(whole) > MAX_STATE_BYTES:
+            raise delta.DeltaError(
+                f"the state would have {len(whole)} bytes; {MAX_STATE_BYTES} are allowed: keep data in files or SQL"
+            )
         self._delta_bytes += len(body)
         snapshot = self.version == 0 or self._delta_bytes > max(SNAPSHOT_MIN_BYTES, len(whole))
         db.execute(

@@ -58,7 +58,7 @@ def read(db: apsw.Connection, after: int, limit: int, message_id: str | None) ->
 
 
 def reply_text(db: apsw.Connection, message_id: str, attempt: int, first: int) -> str:
-    """The text an attempt has streamed; what follows a finished part begins a new line."""
+    """The text an attempt has streamed."""
     rows = db.execute(
         "SELECT content FROM events WHERE seq >= ? AND message_id = ? AND attempt = ? AND event_type = 'update' ORDER BY seq",
         (first, message_id, attempt),
@@ -67,17 +67,11 @@ def reply_text(db: apsw.Connection, message_id: str, attempt: int, first: int) -
 
 
 def join_parts(contents: Iterable[dict[str, Any]]) -> str:
-    """Text deltas joined; after a delta marked final the next one begins a new line."""
-    pieces: list[str] = []
-    ended = False
+    """Text deltas joined; each `part`, which is one message of the agent, begins a new line."""
+    parts: dict[Any, list[str]] = {}
     for content in contents:
-        text = str(content.get("text", ""))
-        if ended and text:
-            pieces.append("\n")
-            ended = False
-        pieces.append(text)
-        ended = ended or bool(content.get("final"))
-    return "".join(pieces)
+        parts.setdefault(content.get("part"), []).append(str(content.get("text", "")))
+    return "\n".join(text for pieces in parts.values() if (text := "".join(pieces)))
 
 
 def begin_epoch(db: apsw.Connection, epoch: int, reason: str, now: int) -> None:

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import RunningLauncher, fresh_uid, is_running, needs_root, running_as, running_launcher, until
 
 from podium.launcher.leftovers import end_leftover, is_leftover
 from podium.launcher.port import Exit, Launch, LaunchError, LaunchSpec
 from podium.launcher.processes import ProcessLauncher
 from podium.launcher.sweep import end_uid
+from tests.support.launchers import RunningLauncher, fresh_uid, is_running, needs_root, running_as, running_launcher, until
 
 pytestmark = needs_root
 

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import PYTHON, RunningLauncher, fresh_uid, is_running, needs_root, running_launcher, until
 
 from podium.launcher.port import Exit, LaunchError
 from podium.launcher.processes import ProcessLauncher
 from podium.protocol.framing import encode_frame
+from tests.support.launchers import PYTHON, RunningLauncher, fresh_uid, is_running, needs_root, running_launcher, until
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from tests.support.launchers import PYTHON, is_running, until
 
 from podium.launcher import procfs
 from podium.launcher.leftovers import end_leftover, is_leftover
+from tests.support.launchers import PYTHON, is_running, until
 
 DAEMON = """
 import os, time

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import is_running, until
 
 from podium.supervisor.restarts import RestartPolicy
 from podium.supervisor.spec import Outcome, ProcessEvent, ProcessSpec
 from podium.supervisor.supervisor import Supervisor
+from tests.support.launchers import is_running, until
 
 QUICK = RestartPolicy(first_pause_s=0.01, longest_pause_s=0.05)
 SLEEP = "import time; time.sleep(1000)"

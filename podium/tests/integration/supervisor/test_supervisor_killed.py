@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.support.launchers import agent_spec, is_running, until
 
 from podium.launcher.processes import ProcessLauncher
+from tests.support.launchers import agent_spec, is_running, until
 
 
 @pytest.fixture
