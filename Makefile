@@ -9,11 +9,8 @@ PYTEST := cd podium && .venv/bin/pytest
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: podium/.venv/.ready ## Install everything into podium/.venv
-
-podium/.venv/.ready: podium/uv.lock podium/pyproject.toml podium/setup.sh
+setup: ## Install everything into podium/.venv
 	@podium/setup.sh
-	@touch $@
 
 demo: setup ## Start the platform, deploy an agent, talk to it, kill it, put it to sleep, wake it
 	@$(BIN)/python examples/demo.py

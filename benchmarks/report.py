@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `against` is what it was measured beside in the same run, `ratio` value / against; `must` and `aim` are targets."""
+    """One figure. `against` is what it was measured beside in the same run, `ratio` value / against; `must`, `aim`: targets."""
 
     name: str
     value: float
@@ -48,7 +48,8 @@ def publish(name: str, rows: list[Row]) -> None:
 
 
 def _machine() -> dict[str, object]:
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), "")
     memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
     return {
         "cores": os.cpu_count(), "cpu": cpu, "memory_gib": round(memory_kib / 2**20, 1), "kernel": platform.release(),

@@ -1,5 +1,6 @@
 """Keeps notes: `add TEXT`, `list`, `find WORD`, `done N`, `export`."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -26,6 +27,7 @@ class NotesAgent(BaseAgent):
         stream = await ctx.send_message()
         for token in re.findall(r"\S+\s*", answer):
             await stream.stream_token(token)
+            await asyncio.sleep(ctx.get_config("pace_s", 0))
         await stream.stream_token("", final=True)
 
     def add(self, ctx: AgentContext, text: str) -> str:

@@ -17,6 +17,8 @@ import click
 
 from podium.cli import platform
 from podium.cli.keys import PlatformKeys, kept_name, platform_keys
+from podium.cli.options import Settings as SharedOptions
+from podium.cli.options import pass_settings
 from podium.cli.processes import show_event, show_output, usage
 from podium.cli.serve import Usage, bind, private_run
 from podium.client.context import write_context
@@ -40,7 +42,8 @@ class _Plan(NamedTuple):
 @click.option("--host", "gateway_host", help="Address the gateway listens on.")
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file with settings.")
 @click.option("--json", "as_json", is_flag=True, help="Print the ready line as JSON.")
-def up(config: Path | None, as_json: bool, **flags: Any) -> None:
+@pass_settings
+def up(shared: SharedOptions, /, config: Path | None, as_json: bool, **flags: Any) -> None:
     """Run the whole platform on this machine until Ctrl-C."""
     ports = [flags.get("gateway_port"), flags.get("coordinator_port")]
     known = {name: value for name, value in flags.items() if value != 0}
@@ -49,7 +52,7 @@ def up(config: Path | None, as_json: bool, **flags: Any) -> None:
         with _directory(settings) as directory:
             sockets = _listen(settings, *(port == 0 for port in ports))
             plan = _plan(settings, directory, *sockets)
-            outcome = asyncio.run(_run(plan, as_json))
+            outcome = asyncio.run(_run(plan, as_json or shared.json))
     except ConfigError as error:
         raise SystemExit(usage(*error.problems)) from None
     except (Usage, OSError) as error:

@@ -17,11 +17,23 @@ import msgspec
 
 from podium import log
 from podium.protocol.framing import FrameError, FrameReader, encode_frame
-from podium.protocol.messages import PROTOCOL, AckId, AckN, FromAgent, Hello, Ping, Pong, ToAgent
+from podium.protocol.messages import (
+    PROTOCOL,
+    AckId,
+    AckN,
+    FromAgent,
+    Hello,
+    Log,
+    Ping,
+    Pong,
+    StreamUpdate,
+    ToAgent,
+)
 
 MAX_HELD_FRAMES = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 HELLO_TIMEOUT_S = 5.0
+MAX_ELEMENT_BYTES = 1024 * 1024
 MAX_STRANGERS = 4
 ACK_AFTER_S = 0.02
 ACK_AFTER_FRAMES = 128
@@ -155,6 +167,9 @@ class Link:
         if frame.n != self.received_n + 1:
             raise FrameError(f"frame {frame.n} came after {self.received_n}")
         self.received_n = frame.n
+        if isinstance(frame, StreamUpdate) and size_bytes > MAX_ELEMENT_BYTES:
+            said = f"an element of {size_bytes} bytes was dropped; {MAX_ELEMENT_BYTES} are allowed: write large results to a file"
+            frame = Log(n=frame.n, level="warning", message=said)
         self._held.append(frame)
         self._held_bytes += size_bytes
         self._news.set()

@@ -9,13 +9,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+import msgspec
+
 from podium.protocol.errors import InvalidRequest, TooMany
 from podium.protocol.events import Event, Frame, Reset, Truncate
 from podium.protocol.ids import Cursor
 from podium.state.port import StateStore
 
 RECENT_EVENTS = 1024
+RECENT_BYTES = 2 * 1024 * 1024
 PAGE_EVENTS = 500
+
+_encoder = msgspec.json.Encoder()
 
 
 class Line(NamedTuple):
@@ -63,7 +68,8 @@ class Stream:
         self.readers = 0
         self._state = state
         self._max_readers = max_readers
-        self._recent: deque[Event] = deque(maxlen=RECENT_EVENTS)
+        self._recent: deque[tuple[Event, int]] = deque()
+        self._recent_bytes = 0
         self._news: asyncio.Event = asyncio.Event()
         self._closed = False
 
@@ -71,9 +77,14 @@ class Stream:
         """Release events that are committed, in order."""
         if not events:
             return
-        if self._recent and events[0].seq != self._recent[-1].seq + 1:
+        if self._recent and events[0].seq != self._recent[-1][0].seq + 1:
             self._recent.clear()  # two commits were released in the other order: the log has both in the right one
-        self._recent.extend(events)
+            self._recent_bytes = 0
+        for event in events:
+            self._recent.append((event, len(_encoder.encode(event))))
+            self._recent_bytes += self._recent[-1][1]
+        while len(self._recent) > RECENT_EVENTS or self._recent_bytes > RECENT_BYTES:
+            self._recent_bytes -= self._recent.popleft()[1]
         self.head = max(self.head, events[-1].cursor)
         self._wake()
 
@@ -119,10 +130,10 @@ class Stream:
         """Events above `after_seq` if memory holds all of them, else None."""
         if after_seq >= self.head.seq:
             return []
-        if not self._recent or self._recent[0].seq > after_seq + 1:
+        if not self._recent or self._recent[0][0].seq > after_seq + 1:
             return None
-        start = max(0, after_seq + 1 - self._recent[0].seq)
-        return list(islice(self._recent, start, start + PAGE_EVENTS)) or None
+        start = max(0, after_seq + 1 - self._recent[0][0].seq)
+        return [event for event, _ in islice(self._recent, start, start + PAGE_EVENTS)] or None
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()

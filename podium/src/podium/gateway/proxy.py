@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from podium.auth import Caller
 from podium.gateway.router import Route, Router, Unplaced
 from podium.gateway.upstream import Upstream
-from podium.protocol.errors import Moved, Unavailable
+from podium.protocol.errors import InstanceReplaced, Moved, NotFound, Unavailable
 from podium.protocol.ids import new_id
 from podium.web import read_body
 
@@ -65,8 +65,9 @@ class Proxy:
                 life = life or route.life
                 sent = headers | {LIFE_HEADER: str(life)}
                 upstream = await self._upstream.open(caller, request.method, route.url, target, sent, body)
-                if not await self._misdirected(upstream, route):
-                    return _answer(upstream)
+                problem = await _problem(upstream)
+                if problem is None or not _misdirected(problem, route):
+                    return _answer(upstream, problem)
                 life = None
             except (ConnectionError, Unavailable) as error:
                 deadline = deadline or time.monotonic() + RETRY_FOR_S
@@ -82,16 +83,24 @@ class Proxy:
             await self._place(caller, instance_id)
             return await self._router.find(instance_id)
 
-    async def _misdirected(self, upstream: aiohttp.ClientResponse, route: Route) -> bool:
-        """Whether the answer only says that our route is old: another owner, or another life than the one remembered."""
-        if upstream.status not in (404, 503) or upstream.content_type != "application/problem+json":
-            return False
-        document = msgspec.json.decode(await upstream.read())
-        return document["code"] == Moved.code or (document["code"] in ("instance_replaced", "not_found") and not route.fresh)
+
+async def _problem(upstream: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body of an answer that may only say that our route is old; None for all others."""
+    if upstream.status not in (404, 503) or upstream.content_type != "application/problem+json":
+        return None
+    return await upstream.read()
 
 
-def _answer(upstream: aiohttp.ClientResponse) -> Response:
+def _misdirected(problem: bytes, route: Route) -> bool:
+    """Whether the instance has another owner now, or another life than the one remembered."""
+    code = msgspec.json.decode(problem)["code"]
+    return code == Moved.code or (code in (InstanceReplaced.code, NotFound.code) and not route.fresh)
+
+
+def _answer(upstream: aiohttp.ClientResponse, problem: bytes | None) -> Response:
     headers = {name: upstream.headers[name] for name in _RETURNED if name in upstream.headers}
+    if problem is not None:
+        return Response(problem, upstream.status, headers)
     return StreamingResponse(_body(upstream), upstream.status, headers)
 
 

@@ -10,6 +10,7 @@ from podium.protocol.ids import Cursor
 from podium.state.port import NewEvent
 from podium.state.values import from_json, from_us, to_json
 
+PAGE_BYTES = 4 * 1024 * 1024
 _COLUMNS = "seq, epoch, event_type, message_id, attempt, ts, content"
 
 
@@ -49,12 +50,18 @@ def append(db: apsw.Connection, events: Sequence[NewEvent], now: int) -> list[Ev
 
 
 def read(db: apsw.Connection, after: int, limit: int, message_id: str | None) -> list[Event]:
-    """Events above `after`, in order; of one message where it is named."""
+    """Events above `after`, in order, at least one if there is one, up to about PAGE_BYTES; of one message where it is named."""
     where, values = "seq > ?", [after]
     if message_id is not None:
         where, values = where + " AND message_id = ?", [after, cast(Any, message_id)]
     rows = db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit))  # noqa: S608
-    return [_event(row) for row in rows]
+    events, size_bytes = list[Event](), 0
+    for row in cast("Iterable[tuple[Any, ...]]", rows):
+        events.append(_event(row))
+        size_bytes += len(row[-1])
+        if size_bytes > PAGE_BYTES:
+            break
+    return events
 
 
 def reply_text(db: apsw.Connection, message_id: str, attempt: int, first: int) -> str:

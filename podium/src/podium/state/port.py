@@ -217,7 +217,7 @@ class StateStore(Protocol):
         """Launches without an end."""
 
     async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
-        """Up to `limit` events above `seq`, in order."""
+        """Up to `limit` events above `seq`, in order; fewer where they are large, none only where there is none."""
 
     async def epochs(self) -> list[Cursor]:
         """Every epoch with its base: (epoch, base_seq), oldest first."""

@@ -30,7 +30,8 @@ async def events(call: Call) -> Response:
         limit = query_int(request, "limit", 200, 1, MAX_PAGE)
         found = await call.instance.state.events_after(position.after_seq, limit)
         items = [*position.notices, *found]
-        return json_response(api.Page(items=items, next_cursor=str(found[-1].cursor) if len(found) == limit else None))
+        more = bool(found) and found[-1].seq < call.instance.stream.head.seq
+        return json_response(api.Page(items=items, next_cursor=str(found[-1].cursor) if more else None))
     call.instance.stream.require_room()
     return event_stream(heartbeat(_events(call, position)))
 
