@@ -116,6 +116,10 @@ class Unavailable(PodiumError):
     code, status, title, retryable = "unavailable", 503, "A part of Podium cannot be reached now", True
 
 
+class NewerFormat(PodiumError):
+    code, status, title = "newer_format", 503, "This was written by a newer release"
+
+
 class Moved(PodiumError):
     code, status, title, retryable = "moved", 503, "The instance has another owner now", True
 

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from podium.objectstore.port import AlreadyExists, Conflict, ObjectStore
+from podium.protocol.errors import NewerFormat
 
 FORMAT = 1
 
@@ -18,10 +19,6 @@ class Record(msgspec.Struct, kw_only=True):
 
     format: int = FORMAT
     write_id: str = ""
-
-
-class NewerFormat(Exception):
-    """The record was written by a newer release."""
 
 
 R = TypeVar("R", bound=Record)

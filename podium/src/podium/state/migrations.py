@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from podium.state.port import NewerFormat
+from podium.protocol.errors import NewerFormat
 
 APPLICATION_ID = 0x506F6469  # "Podi"
 FORMAT = 1
@@ -36,7 +36,7 @@ def _migrate(connection: apsw.Connection, path: Path) -> None:
     with connection:
         version = int(str(connection.pragma("user_version")))
         if version > FORMAT:
-            raise NewerFormat(f"{path} has format {version}; this release reads up to {FORMAT}: upgrade it")
+            raise NewerFormat(f"{path.name} has format {version}; this release reads up to {FORMAT}: upgrade it")
         if version == 0:
             connection.execute(files("podium.state").joinpath("schema.sql").read_text())
             connection.pragma("application_id", APPLICATION_ID)

@@ -19,10 +19,6 @@ COUNTED: frozenset[Outcome] = frozenset({"exception", "exit", "oom", "timeout"})
 """The outcomes that count towards `max_attempts`."""
 
 
-class NewerFormat(Exception):
-    """The file was written by a newer release; it is left as it is."""
-
-
 class Entry(msgspec.Struct, kw_only=True, frozen=True):
     """One entry of the inbox. `body` and `origin` are the documents it was accepted with."""
 

@@ -8,8 +8,7 @@ from podium.auth import PLATFORM_TENANT
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Deployment, Registry
 from podium.objectstore.port import ObjectStore
-from podium.protocol.errors import Conflict, InvalidBundle, InvalidRequest, NotFound, PodiumError, VersionExists
-from podium.records.record import NewerFormat
+from podium.protocol.errors import Conflict, InvalidBundle, InvalidRequest, NewerFormat, NotFound, PodiumError, VersionExists
 from tests.support import bundles
 from tests.support.memory_store import Crash, FaultyStore, MemoryStore
 

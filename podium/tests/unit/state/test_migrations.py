@@ -3,8 +3,8 @@ from pathlib import Path
 import apsw
 import pytest
 
+from podium.protocol.errors import NewerFormat
 from podium.state import migrations
-from podium.state.port import NewerFormat
 
 
 def test_a_new_file_has_the_format_and_the_application_id(tmp_path: Path) -> None:
