@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from podium.cluster.port import CoordinatorInfo
+from podium.cluster.port import CoordinatorInfo, Owned
 
 
 class MemoryCluster:
@@ -13,7 +13,7 @@ class MemoryCluster:
         self.reachable = True
         self._clock = clock
         self._coordinators: dict[str, tuple[CoordinatorInfo, float]] = {}
-        self._routes: dict[str, tuple[str, int]] = {}
+        self._routes: dict[str, Owned] = {}
 
     async def announce(self, info: CoordinatorInfo, ttl_s: float) -> None:
         await self.ping()
@@ -27,14 +27,15 @@ class MemoryCluster:
         await self.ping()
         return [info for _, (info, until) in sorted(self._coordinators.items()) if self._clock() < until]
 
-    async def set_route(self, instance_id: str, coordinator_id: str, epoch: int) -> None:
+    async def set_route(self, instance_id: str, owned: Owned) -> None:
         await self.ping()
-        if epoch >= self._routes.get(instance_id, ("", 0))[1]:
-            self._routes[instance_id] = (coordinator_id, epoch)
+        known = self._routes.get(instance_id)
+        if known is None or owned.epoch >= known.epoch:
+            self._routes[instance_id] = owned
 
-    async def route(self, instance_id: str) -> str | None:
+    async def route(self, instance_id: str) -> Owned | None:
         await self.ping()
-        return self._routes[instance_id][0] if instance_id in self._routes else None
+        return self._routes.get(instance_id)
 
     async def drop_route(self, instance_id: str) -> None:
         await self.ping()

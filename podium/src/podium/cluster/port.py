@@ -16,6 +16,14 @@ class CoordinatorInfo(msgspec.Struct, kw_only=True, frozen=True):
     draining: bool = False
 
 
+class Owned(msgspec.Struct, kw_only=True, frozen=True):
+    """Who owns an instance: `epoch` tells which word is newer, `life` is the epoch the instance was created in."""
+
+    coordinator_id: str
+    epoch: int
+    life: int
+
+
 class Cluster(Protocol):
     """Discovery. Every method raises ConnectionError where it cannot be reached; callers go on without."""
 
@@ -28,11 +36,11 @@ class Cluster(Protocol):
     async def coordinators(self) -> list[CoordinatorInfo]:
         """All that are known now, in order of their ids."""
 
-    async def set_route(self, instance_id: str, coordinator_id: str, epoch: int) -> None:
+    async def set_route(self, instance_id: str, owned: Owned) -> None:
         """Say who owns an instance; a lower epoch never replaces a higher one."""
 
-    async def route(self, instance_id: str) -> str | None:
-        """The coordinator that is said to own an instance."""
+    async def route(self, instance_id: str) -> Owned | None:
+        """Who is said to own an instance."""
 
     async def drop_route(self, instance_id: str) -> None:
         """Forget who owns an instance."""

@@ -2,7 +2,7 @@
 
 podium:coordinators          the ids of all coordinators that were announced and not found expired yet
 podium:coordinator:{id}      CoordinatorInfo as JSON, gone after its time to live
-podium:route:{instance_id}   hash of `coordinator_id` and `epoch`
+podium:route:{instance_id}   hash of `epoch` and `owned`, which is Owned as JSON
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import msgspec
 from valkey.asyncio import BlockingConnectionPool, Valkey
 from valkey.exceptions import ValkeyError
 
-from podium.cluster.port import CoordinatorInfo
+from podium.cluster.port import CoordinatorInfo, Owned
 
 TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 16
@@ -39,7 +39,7 @@ return found
 _SET_ROUTE = """
 local known = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if known <= tonumber(ARGV[2]) then
-  redis.call('HSET', KEYS[1], 'coordinator_id', ARGV[1], 'epoch', ARGV[2])
+  redis.call('HSET', KEYS[1], 'owned', ARGV[1], 'epoch', ARGV[2])
 end
 """
 
@@ -73,12 +73,15 @@ class ValkeyCluster:
                 found.append(msgspec.json.decode(document, type=CoordinatorInfo))
         return sorted(found, key=lambda info: info.coordinator_id)
 
-    async def set_route(self, instance_id: str, coordinator_id: str, epoch: int) -> None:
-        await self._run(_SET_ROUTE, [_ROUTE + instance_id], coordinator_id, epoch)
+    async def set_route(self, instance_id: str, owned: Owned) -> None:
+        await self._run(_SET_ROUTE, [_ROUTE + instance_id], msgspec.json.encode(owned), owned.epoch)
 
-    async def route(self, instance_id: str) -> str | None:
-        coordinator_id = await self._ask("HGET", _ROUTE + instance_id, "coordinator_id")
-        return None if coordinator_id is None else str(coordinator_id, "utf-8")
+    async def route(self, instance_id: str) -> Owned | None:
+        document = await self._ask("HGET", _ROUTE + instance_id, "owned")
+        try:
+            return None if document is None else msgspec.json.decode(document, type=Owned)
+        except msgspec.DecodeError:  # written by a release that speaks otherwise: as good as unknown
+            return None
 
     async def drop_route(self, instance_id: str) -> None:
         await self._ask("DEL", _ROUTE + instance_id)

@@ -151,7 +151,7 @@ class Coordinator:
             spec = await self._spec(instance_id)
             instance = await self._open(spec, await self._ownership.claim(instance_id))
         with contextlib.suppress(ConnectionError):
-            await self._cluster.set_route(instance_id, self.host.coordinator_id, instance.stream.head.epoch)
+            await self._cluster.set_route(instance_id, instance.owned())
         if instance.status is not Status.HIBERNATED:
             instance.stir()
         return instance

@@ -37,7 +37,7 @@ class Limits:
 
 
 class States(Protocol):
-    """Makes and opens the state of instances. Both block; OSError, NewerFormat."""
+    """Makes and opens the state of instances."""
 
     def create(
         self,
@@ -50,10 +50,7 @@ class States(Protocol):
         epoch: int,
         boot_id: str,
     ) -> "LocalState":
-        """Make the file where it is missing, and open it."""
-
-    def open(self, path: Path, executor: Executor, clock: Callable[[], datetime]) -> "LocalState":
-        """Open an existing file."""
+        """Make the file where it is missing, and open it. Blocks; OSError, NewerFormat."""
 
 
 class LocalState(StateStore, Protocol):

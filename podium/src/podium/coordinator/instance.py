@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from podium import log
+from podium.cluster.port import Owned
 from podium.coordinator.backoff import delay_s
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
@@ -84,6 +85,10 @@ class Instance:
             yield
         finally:
             self.users -= 1
+
+    def owned(self) -> Owned:
+        """What discovery should say of it."""
+        return Owned(coordinator_id=self.host.coordinator_id, epoch=self.stream.head.epoch, life=self.life)
 
     @property
     def awake(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from podium import log
-from podium.cluster.port import Cluster, CoordinatorInfo
+from podium.cluster.port import Cluster, CoordinatorInfo, Owned
 from podium.protocol.errors import NotFound, Unavailable
 from podium.records.instances import Instances
 
@@ -16,7 +16,7 @@ _logger = log.get("router")
 
 
 class Route(NamedTuple):
-    """The owner of an instance, and the life that was meant when it was looked up. `fresh` where it was looked up just now."""
+    """The owner of an instance and its life; `fresh` where the records said so just now, which is the truth."""
 
     coordinator_id: str
     url: str
@@ -35,22 +35,26 @@ class Router:
         self._cluster = cluster
         self._records = records
         self._clock = clock
-        self._routes: OrderedDict[str, tuple[str, int]] = OrderedDict()
+        self._routes: OrderedDict[str, Owned] = OrderedDict()
+        self._doubted: set[str] = set()
         self._coordinators: list[CoordinatorInfo] = []
         self._coordinators_until = float("-inf")
 
     async def find(self, instance_id: str) -> Route:
         """The route to an instance; NotFound, Unplaced, Unavailable."""
-        known = self._routes.get(instance_id)
-        fresh = known is None
+        known, fresh = self._routes.get(instance_id), False
         if known is None:
-            known = await self._look_up(instance_id)
-        coordinator_id, life = known
-        return Route(coordinator_id, await self._url(coordinator_id), life, fresh)
+            known = None if instance_id in self._doubted else await self._hint(instance_id)
+        self._doubted.discard(instance_id)
+        if known is None:
+            known, fresh = await self._look_up(instance_id), True
+        self._remember(instance_id, known)
+        return Route(known.coordinator_id, await self._url(known.coordinator_id), known.life, fresh)
 
     def forget(self, instance_id: str) -> None:
-        """Look again next time."""
+        """What was said of this instance was wrong: ask the records next time."""
         self._routes.pop(instance_id, None)
+        self._doubted.add(instance_id)
         self._coordinators_until = float("-inf")
 
     async def coordinators(self) -> list[CoordinatorInfo]:
@@ -63,7 +67,13 @@ class Router:
                 _logger.warning("discovery does not answer", error=str(error))
         return self._coordinators
 
-    async def _look_up(self, instance_id: str) -> tuple[str, int]:
+    async def _hint(self, instance_id: str) -> Owned | None:
+        try:
+            return await self._cluster.route(instance_id)
+        except ConnectionError:
+            return None
+
+    async def _look_up(self, instance_id: str) -> Owned:
         found = await self._records.owner(instance_id)
         if found is None:
             if await self._records.spec(instance_id) is not None:
@@ -71,11 +81,12 @@ class Router:
             raise NotFound(f"there is no instance {instance_id}")
         if found.record.deleted:
             raise NotFound(f"instance {instance_id} was deleted")
-        route = (found.record.coordinator_id, found.record.life)
-        self._routes[instance_id] = route
+        return Owned(coordinator_id=found.record.coordinator_id, epoch=found.record.epoch, life=found.record.life)
+
+    def _remember(self, instance_id: str, owned: Owned) -> None:
+        self._routes[instance_id] = owned
         if len(self._routes) > MAX_ROUTES:
             self._routes.popitem(last=False)
-        return route
 
     async def _url(self, coordinator_id: str) -> str:
         for info in await self.coordinators():

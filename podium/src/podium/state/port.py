@@ -166,9 +166,6 @@ class StateStore(Protocol):
     async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any], limit: int) -> Accepted:
         """Durable. Put an entry into the inbox; IdempotencyMismatch for a known id with another body, TooMany beyond `limit`."""
 
-    async def next_entry(self) -> Entry | None:
-        """The oldest queued entry."""
-
     async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
         """Take the oldest queued entry. A run of a message is numbered and recorded before it is handed over, and its
         `stream_start` logged; an entry that needs no turn is done with this."""

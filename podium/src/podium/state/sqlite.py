@@ -21,7 +21,6 @@ from podium.state.port import (
     Begun,
     Committed,
     Ended,
-    Entry,
     Group,
     Launch,
     NewEvent,
@@ -60,13 +59,6 @@ class SqliteState:
             eventlog.begin_epoch(connection, epoch, "created", now)
         return cls(connection, executor, clock)
 
-    @classmethod
-    def open(cls, path: Path, executor: Executor, clock: Clock) -> "SqliteState":
-        """Open an existing file. Blocks; FileNotFoundError, OSError, NewerFormat."""
-        if not path.exists():
-            raise FileNotFoundError(path)
-        return cls(open_database(path), executor, clock)
-
     def boot_id(self) -> str | None:
         """The boot under which writes may be unsynced; None after a clean stop. Blocks."""
         return cast("str | None", self._connection.execute("SELECT boot_id FROM instance").get)
@@ -91,9 +83,6 @@ class SqliteState:
     async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any], limit: int) -> Accepted:
         now = self._now()
         return await self._writer.run(lambda db: inbox.accept(db, message_id, kind, body, origin, limit, now), durable=True)
-
-    async def next_entry(self) -> Entry | None:
-        return await self._writer.run(inbox.next_entry)
 
     async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
         now = self._now()

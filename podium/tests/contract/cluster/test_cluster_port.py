@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.cluster.port import Cluster, CoordinatorInfo
+from podium.cluster.port import Cluster, CoordinatorInfo, Owned
 from podium.cluster.valkey import ValkeyCluster
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.valkey_server import valkey_server, valkey_url
@@ -73,23 +73,32 @@ async def test_withdrawn_is_forgotten_at_once(cluster: Cluster) -> None:
     assert await cluster.coordinators() == []
 
 
+def owned(coordinator_id: str, epoch: int) -> Owned:
+    return Owned(coordinator_id=coordinator_id, epoch=epoch, life=1)
+
+
+async def coordinator_of(cluster: Cluster, instance_id: str) -> str | None:
+    found = await cluster.route(instance_id)
+    return found and found.coordinator_id
+
+
 async def test_a_route_follows_the_highest_epoch(cluster: Cluster) -> None:
-    await cluster.set_route("agent_1", "a", 2)
-    assert await cluster.route("agent_1") == "a"
-    await cluster.set_route("agent_1", "b", 10)
-    await cluster.set_route("agent_1", "a", 9)
-    assert await cluster.route("agent_1") == "b"
+    await cluster.set_route("agent_1", owned("a", 2))
+    assert await coordinator_of(cluster, "agent_1") == "a"
+    await cluster.set_route("agent_1", owned("b", 10))
+    await cluster.set_route("agent_1", owned("a", 9))
+    assert await coordinator_of(cluster, "agent_1") == "b"
 
 
 async def test_routes_are_kept_apart_and_dropped(cluster: Cluster) -> None:
-    await cluster.set_route("agent_1", "a", 1)
-    await cluster.set_route("agent_2", "b", 1)
+    await cluster.set_route("agent_1", owned("a", 1))
+    await cluster.set_route("agent_2", owned("b", 1))
     for _ in range(2):
         await cluster.drop_route("agent_1")
     assert await cluster.route("agent_1") is None
-    assert await cluster.route("agent_2") == "b"
+    assert await coordinator_of(cluster, "agent_2") == "b"
 
 
 async def test_racing_epochs_leave_the_highest(cluster: Cluster) -> None:
-    await asyncio.gather(*(cluster.set_route("agent_1", f"c{epoch}", epoch) for epoch in range(1, 33)))
-    assert await cluster.route("agent_1") == "c32"
+    await asyncio.gather(*(cluster.set_route("agent_1", owned(f"c{epoch}", epoch)) for epoch in range(1, 33)))
+    assert await coordinator_of(cluster, "agent_1") == "c32"
