@@ -151,17 +151,17 @@ async def measure(agent_count: int, seconds: float) -> list[Row]:
         start_ms = interpreter_start_ms(platform)
     fsync_ms = 1000 / disk
     disk_name, start_name = f"fdatasync {fsync_ms:.2f} ms", f"interpreter + SDK {start_ms:.0f} ms"
-    p50, p99 = percentile(accept, 0.5), percentile(accept, 0.99)
+    p50, p99, fsyncs = percentile(accept, 0.5), percentile(accept, 0.99), f"{disk:,.0f} fdatasync/s"
     return [
-        Row("durable turns per second, coordinator", rate, "1/s", "higher", f"{disk:,.0f} fdatasync/s", rate / disk, 1000, 5000),
-        Row("durable turns per second, gateway", gateway_rate, "1/s", "higher", "coordinator", gateway_rate / rate),
-        _beside("turn p50", percentile(turn_ms, 0.5), disk_name, fsync_ms),
-        _beside("accept p50, coordinator", p50, disk_name, fsync_ms, 10, 3),
-        _beside("accept p99, coordinator", p99, disk_name, fsync_ms, 50, 20),
-        _beside("accept p50, gateway", percentile(gateway_accept, 0.5), "coordinator", p50),
-        _beside("accept p99, gateway", percentile(gateway_accept, 0.99), "coordinator", p99),
-        _beside("wake p50, by exec", percentile(wake, 0.5), start_name, start_ms),
-        _beside("wake p95, by exec", percentile(wake, 0.95), start_name, start_ms),
+        Row("durable turns per second on one coordinator", rate, "1/s", "higher", fsyncs, rate / disk, 1000, 5000),
+        Row("durable turns per second through the gateway", gateway_rate, "1/s", "higher", "coordinator", gateway_rate / rate),
+        _beside("turn, 50 clients: p50", percentile(turn_ms, 0.5), disk_name, fsync_ms),
+        _beside("accept of a message, fsynced: p50", p50, disk_name, fsync_ms, 10, 3),
+        _beside("accept of a message, fsynced: p99", p99, disk_name, fsync_ms, 50, 20),
+        _beside("accept of a message through the gateway: p50", percentile(gateway_accept, 0.5), "coordinator", p50),
+        _beside("accept of a message through the gateway: p99", percentile(gateway_accept, 0.99), "coordinator", p99),
+        _beside("wake of a sleeping agent on its host: p50", percentile(wake, 0.5), start_name, start_ms),
+        _beside("wake of a sleeping agent on its host: p95", percentile(wake, 0.95), start_name, start_ms),
     ]
 
 

@@ -13,7 +13,16 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from podium import log
-from podium.protocol.errors import InternalError, InvalidRequest, MethodNotAllowed, NotFound, PodiumError, TooLarge, Unavailable
+from podium.protocol.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotAvailable,
+    NotFound,
+    PodiumError,
+    TooLarge,
+    Unavailable,
+)
 from podium.protocol.ids import new_id
 
 T = TypeVar("T")
@@ -124,6 +133,13 @@ def wait_s(request: Request, default: float) -> float:
     if not _SECONDS.fullmatch(text) or float(text) > MAX_WAIT_S:
         raise InvalidRequest(f"wait must be seconds from 0 to {MAX_WAIT_S}")
     return float(text)
+
+
+def refuse_parameters(request: Request, *names: str) -> None:
+    """NotAvailable for a parameter of the contract that is not built: ignoring it would answer another question."""
+    for name in names:
+        if name in request.query_params:
+            raise NotAvailable(f"the parameter {name} is part of the contract but not built yet")
 
 
 def event_stream(frames: AsyncIterator[bytes]) -> StreamingResponse:

@@ -22,6 +22,7 @@ from podium.records.instances import Instances, Owner, Spec
 ANNOUNCE_EVERY_S = 1.0
 ANNOUNCE_TTL_S = 4.0
 SWEEP_EVERY_S = 15.0
+RECOVER_AT_ONCE = 16
 _logger = log.get("coordinator")
 _STORED = {"hibernated": Status.HIBERNATED, "failed": Status.FAILED}
 
@@ -68,11 +69,9 @@ class Coordinator:
     async def start(self) -> None:
         """End what was left running, close what was left open, wake what was awake; then keep announcing."""
         await self._end_leftovers()
-        for path in sorted(self.host.directory.instances.iterdir()):
-            if path.name.startswith("."):
-                await self.host.blocking(_remove_tree, path)
-            else:
-                await self._recover(path.name)
+        found = [path.name for path in self.host.directory.instances.iterdir()]
+        some = asyncio.Semaphore(RECOVER_AT_ONCE)
+        await asyncio.gather(*(self._recover(name, some) for name in sorted(found)))
         self._tasks = [asyncio.create_task(self._announce()), asyncio.create_task(self._sweep())]
 
     async def stop(self, grace_s: float) -> None:
@@ -92,9 +91,12 @@ class Coordinator:
             await self.host.launcher.wait(launch.launch_id)
             await self.host.launcher.forget(launch.launch_id)
 
-    async def _recover(self, instance_id: str) -> None:
+    async def _recover(self, instance_id: str, some: asyncio.Semaphore) -> None:
+        if instance_id.startswith("."):
+            await self.host.blocking(_remove_tree, self.host.directory.instances / instance_id)
+            return
         try:
-            async with self.using(instance_id) as instance:
+            async with some, self.using(instance_id) as instance:
                 if instance.status is not Status.HIBERNATED:
                     instance.stir()
         except (NotFound, Moved):
@@ -217,7 +219,8 @@ class Coordinator:
             head = (await state.overview()).head
             owner = await self._ownership.raise_epoch(owner, head.seq)
         await state.begin_epoch(owner.epoch, "owner")
-        await self.host.blocking(state.set_boot_id, self.host.boot_id)
+        if written_under != self.host.boot_id:
+            await self.host.blocking(state.set_boot_id, self.host.boot_id)
 
 
 def _remove_tree(root: Path) -> None:

@@ -26,9 +26,11 @@ def append_group(db: apsw.Connection, group: Group, now: int) -> list[Event]:
 
 def end(db: apsw.Connection, document: Document, turn: TurnEnd, now: int) -> Committed:
     """Commit a turn whose hook has returned."""
-    events = append_group(db, turn.group, now)
+    deltas = _take_deltas(db, turn.message_id, turn.attempt)
+    deltas += [delta for _, _, group in turn.group.deltas for delta in group]
+    events = append_group(db, Group(launch_id=turn.group.launch_id, n=turn.group.n, events=turn.group.events), now)
     first_seq = turn.first_seq or (events[0].seq if events else eventlog.head(db).seq + 1)
-    document.fold(db, _take_deltas(db, turn.message_id, turn.attempt))
+    document.fold(db, deltas)
     number = _next_turn(db)
     ending = {"stop_reason": turn.stop_reason, "usage": turn.usage, "checkpoint": number}
     events += eventlog.append(db, [NewEvent("complete", ending, turn.message_id, turn.attempt)], now)

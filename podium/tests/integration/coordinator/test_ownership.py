@@ -152,7 +152,7 @@ async def test_a_newer_format_is_refused_and_others_go_on(machine: Machine) -> N
     with apsw.Connection(str(machine.directory.instance("a").state_db)) as db:
         db.pragma("user_version", 99)
     second = await machine.coordinator()
-    await second._recover("a")
+    await second._recover("a", asyncio.Semaphore(1))
     with pytest.raises(NewerFormat):
         async with second.using("a"):
             pass

@@ -14,7 +14,7 @@ from podium.protocol import api
 from podium.protocol.errors import InvalidRequest
 from podium.protocol.events import Status, sse
 from podium.protocol.ids import parse_cursor
-from podium.web import event_stream, json_response, query_int
+from podium.web import event_stream, json_response, query_int, refuse_parameters
 from podium.workspace.port import Entry, OpenFile
 
 MAX_PAGE = 1000
@@ -48,12 +48,14 @@ async def _events(call: Call, position: Position) -> AsyncIterator[bytes]:
 
 async def state(call: Call) -> Response:
     """The state document as of the newest turn."""
+    refuse_parameters(call.request, "at")
     return json_response(await call.instance.state.document())
 
 
 async def logs(call: Call) -> Response:
     """The newest records, oldest first."""
     request = call.request
+    refuse_parameters(request, "follow")
     level = request.query_params.get("level")
     if level is not None and level not in LEVELS:
         raise InvalidRequest(f"level must be one of {', '.join(LEVELS)}")
@@ -64,6 +66,7 @@ async def logs(call: Call) -> Response:
 
 async def list_files(call: Call) -> Response:
     """Names below `path`, down to `depth` levels."""
+    refuse_parameters(call.request, "at", "history")
     path = call.request.query_params.get("path", "")
     depth = query_int(call.request, "depth", 1, 1, 32)
     entries = await call.instance.host.blocking(lambda: list(call.instance.workspace.list(path, depth)))
@@ -72,6 +75,7 @@ async def list_files(call: Call) -> Response:
 
 async def get_file(call: Call) -> Response:
     """A file's bytes, whole or one range; the entity tag changes with the content."""
+    refuse_parameters(call.request, "at", "history")
     opened: OpenFile = await call.instance.host.blocking(call.instance.workspace.open, call.request.path_params["path"])
     etag = f'"{opened.etag}"'
     headers = {"etag": etag, "accept-ranges": "bytes", "x-content-type-options": "nosniff"}
