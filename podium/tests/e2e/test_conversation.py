@@ -213,3 +213,10 @@ async def test_strangers_are_refused(platform: Platform, agent: str) -> None:
         for path in (f"/api/v1/instances/{agent}", "/admin/status"):
             unsigned = await http.get(f"http://127.0.0.1:{port}{path}", headers={"x-podium-caller": "x.y"})
             assert (unsigned.status_code, unsigned.json()["code"]) == (401, "unauthorized")
+
+
+async def test_a_message_that_meets_an_agent_falling_asleep_is_answered(client: AsyncPodium, agent: str) -> None:
+    for n in range(15):
+        _, reply = await asyncio.gather(client.hibernate(agent, wait_s=0), client.send(agent, f"echo {n}", wait_s=20))
+        assert reply.text == str(n)
+    assert (await client.state(agent)).state["words"] == [str(n) for n in range(15)]

@@ -4,6 +4,7 @@ A block ```sh is run by bash in the folder the page begins in; ```text after it 
 `file=NAME` is that file: written, or compared where it exists. ```sh other-terminal starts the platform: here a fixture does.
 """
 
+import ast
 import asyncio
 import os
 import re
@@ -33,8 +34,7 @@ def blocks(page: Path) -> list[Block]:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial/first-agent.md"])
 async def test_each_block_works(platform: Platform, tmp_path: Path, page: str) -> None:
-    for name in ("podium", "examples"):
-        (tmp_path / name).symlink_to(ROOT / name)
+    _link(tmp_path)
     printed = ""
     for block in blocks(ROOT / page):
         if block.rest.startswith("file="):
@@ -44,6 +44,23 @@ async def test_each_block_works(platform: Platform, tmp_path: Path, page: str) -
         elif block.kind == "text":
             wanted = "(?s:.*)".join(re.escape(part) for part in block.text.strip().split("…"))
             assert re.fullmatch(wanted, printed.strip()), f"{page} shows\n{block.text}\nbut this was printed:\n{printed}"
+
+
+async def test_what_the_demo_names_to_try_next_works(platform: Platform, tmp_path: Path) -> None:
+    (found,) = (
+        node.value
+        for node in ast.parse((EXAMPLES / "demo.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "NEXT_STEPS"
+    )
+    _link(tmp_path)
+    printed = await _bash(platform, tmp_path, "\n".join(ast.literal_eval(found)).replace(" mine", " tried"))
+    assert "1. buy oats" in printed
+
+
+def _link(folder: Path) -> None:
+    """Let the folder look like the repository's."""
+    for name in ("podium", "examples"):
+        (folder / name).symlink_to(ROOT / name)
 
 
 def _put(path: Path, text: str) -> None:

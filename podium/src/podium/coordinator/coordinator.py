@@ -199,8 +199,8 @@ class Coordinator:
         instance = Instance(
             self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid),
             LogStore(directory.logs_db, self.host.executor), overview.head, _STORED.get(overview.status, Status.DEPLOYING),
+            overview.reason,
         )  # fmt: skip
-        instance.reason = overview.reason
         await instance.recover()
         self._loaded[spec.instance_id] = instance
         return instance

@@ -62,8 +62,9 @@ def machine(tmp_path: Path) -> Machine:
 async def crash(coordinator: Coordinator) -> None:
     """As if the process had been killed: nothing is closed clean."""
     for instance in coordinator._loaded.values():
-        await instance._abandon("crash")
-        await instance._close(clean=False)
+        await instance._driver._abandon("crash")
+        await instance.logs.close()
+        await instance.state.close(clean=False)
 
 
 async def test_after_another_boot_the_line_goes_on_in_a_new_epoch(machine: Machine) -> None:

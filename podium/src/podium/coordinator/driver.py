@@ -1,0 +1,267 @@
+"""Drives one awake instance: starts the agent, hands over entries one at a time, puts it to sleep. One task while awake.
+
+The status changes here and nowhere else, by the table of `lifecycle`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+from podium import log
+from podium.coordinator.backoff import delay_s
+from podium.coordinator.host import Host, LocalState
+from podium.coordinator.layout import InstanceDirectory
+from podium.coordinator.lifecycle import Status, Trigger, after
+from podium.coordinator.logs import LogStore
+from podium.coordinator.session import Session
+from podium.coordinator.start import Start, StartFailed
+from podium.coordinator.stream import Stream
+from podium.coordinator.turn import Turn
+from podium.coordinator.waiters import Waiters
+from podium.coordinator.work import Done, Failed, Result, Work
+from podium.deployments.cache import Prepared
+from podium.protocol.errors import InstanceFailed
+from podium.protocol.events import Event
+from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, IdleCheck, IdleReply, Shutdown
+from podium.records.instances import Spec
+from podium.state.port import Attempt, Entry
+from podium.workspace.port import Workspace
+
+_logger = log.get("driver")
+
+
+class Driver:
+    """The life of one instance on this host. `stir` it when there may be something to do."""
+
+    def __init__(
+        self,
+        host: Host,
+        spec: Spec,
+        uid: int | None,
+        directory: InstanceDirectory,
+        state: LocalState,
+        workspace: Workspace,
+        logs: LogStore,
+        stream: Stream,
+        waiters: Waiters,
+        status: Status,
+        reason: str | None,
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        self.sleep_asked = False
+        self._host = host
+        self._spec = spec
+        self._uid = uid
+        self._directory = directory
+        self._state = state
+        self._workspace = workspace
+        self._logs = logs
+        self._stream = stream
+        self._waiters = waiters
+        self._task: asyncio.Task[None] | None = None
+        self._session: Session | None = None
+        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._entry = asyncio.Event()
+        self._stopping = False
+        self._failures = 0
+        self._hooks = 0
+
+    @property
+    def awake(self) -> bool:
+        """Whether the instance has a process, or wants one."""
+        return self._task is not None
+
+    def stir(self) -> None:
+        """There may be something to do: look at the inbox; wake if asleep."""
+        self._entry.set()
+        self._news.set()
+        if self._task is None and not self._stopping:
+            self._task = asyncio.create_task(self._live(), name=f"instance {self._spec.instance_id}")
+            self._task.add_done_callback(self._ended)
+
+    async def until(self, condition: Callable[[], bool], wait_s: float) -> None:
+        """Return once `condition` holds, which is looked at when the status changes, or after `wait_s` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not condition():
+                    await self._changed.wait()
+
+    async def stop(self, grace_s: float) -> None:
+        """Let the turn in flight end within `grace_s`, the agent say goodbye, then end the process. The inbox stays as it is."""
+        self._stopping = True
+        self._news.set()
+        self._entry.set()
+        if self._task:
+            await asyncio.wait({self._task}, timeout=grace_s)
+        if self._session and self.status is Status.READY and not self._session.over.done():
+            await self._shut_down(self._session, "stopping")
+        await self._abandon("the coordinator stopped")
+
+    async def terminate(self) -> None:
+        """Deleted: end everything now."""
+        self._move(Trigger.DELETE)
+        self._stopping = True
+        await self._abandon("deleted")
+
+    async def _abandon(self, reason: str) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+        if self._session:
+            await self._session.kill(reason)
+            self._session = None
+
+    # ---- from waking until asleep
+
+    async def _live(self) -> None:
+        """Starts that fail and processes that die included."""
+        if self.status in (Status.HIBERNATED, Status.FAILED):
+            await self._state.set_status(Status.INITIALIZING, None)
+            self._move(Trigger.START)
+        while not self._stopping and self.status is not Status.HIBERNATED:
+            if self._session:
+                await self._session.kill("replaced")
+                self._session = None
+            try:
+                async with self._host.starting:
+                    self._session, prepared = await self._start()
+            except StartFailed as failed:
+                await self._failed(str(failed))
+                continue
+            await self._serve(self._session, prepared)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._task = None
+        if task.cancelled():
+            return
+        if error := task.exception():
+            _logger.error("an instance's task failed", instance_id=self._spec.instance_id, exc_info=error)
+            self.status, self.reason = Status.FAILED, f"internal error: {error}"
+            self._waiters.fail(InstanceFailed(self.reason))
+            asyncio.get_running_loop().call_later(self._host.limits.retry_first_s, self.stir)
+        elif self._entry.is_set():  # an entry came between the transaction that found the inbox empty and now
+            self.stir()
+
+    async def _start(self) -> tuple[Session, Prepared]:
+        start = Start(self._host, self._spec, self._uid, self._directory, self._state, self._stream, self._workspace, self._logs)
+        try:
+            return await start.run(self._move)
+        except OSError as error:
+            raise StartFailed(f"this host cannot start it: {error}") from error
+
+    async def _failed(self, reason: str) -> None:
+        """Tell everybody who waits, then try again: at once when an entry comes, else with growing pauses."""
+        self._entry.clear()
+        self.reason = reason
+        self._move(Trigger.FAILED)
+        await self._state.set_status(Status.FAILED, reason)
+        self._waiters.fail(InstanceFailed(f"{self._spec.instance_id} cannot be started: {reason}"))
+        await self._pause()
+        self.reason = None
+        self._move(Trigger.START)
+
+    async def _pause(self) -> None:
+        """Before trying again: longer with each failure in a row, until an entry comes."""
+        self._failures += 1
+        limits = self._host.limits
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay_s(self._failures, limits.retry_first_s, limits.retry_most_s)):
+                await self._entry.wait()
+
+    async def _serve(self, session: Session, prepared: Prepared) -> None:
+        """Hand over entries until the process is over or asleep."""
+        session.over.add_done_callback(lambda _: self._news.set())
+        self._entry.clear()
+        while not self._stopping:
+            self._news.clear()
+            if session.over.done():
+                self._move(Trigger.DIED)
+                await self._pause()  # it died at nothing: it might do so for ever
+                return
+            begun = await self._state.begin_next(session.launch_id, None)
+            if begun is not None:
+                if begun.attempt and not await self._run(session, prepared, begun.entry, begun.attempt, begun.events):
+                    return
+            elif (self.sleep_asked or not await self._await_news(prepared.manifest.lifecycle.idle_timeout_s)) and (
+                await self._sleep(session)
+            ):
+                return
+
+    async def _run(self, session: Session, prepared: Prepared, entry: Entry, attempt: Attempt, events: list[Event]) -> bool:
+        """One attempt at a message; whether the process lives on."""
+        lifecycle = prepared.manifest.lifecycle
+        turn = Turn(
+            self._host, self._state, self._stream, self._workspace, session, lifecycle.turn_timeout_s, lifecycle.max_attempts
+        )
+        self._move(Trigger.TURN)
+        self._stream.publish(events)
+        alive = await turn.run(entry, attempt)
+        self._failures = 0
+        await self._tell(entry.message_id)
+        self._move(Trigger.TURN_ENDED if alive else Trigger.DIED)
+        return alive
+
+    async def _tell(self, message_id: str) -> None:
+        if message_id in self._waiters:
+            status = await self._state.message(message_id)
+            if status and status.status in ("complete", "failed"):
+                self._waiters.settle(message_id, status)
+
+    # ---- falling asleep
+
+    async def _sleep(self, session: Session) -> bool:
+        """Ask the agent, let it shut down, park. Whether the process is over; an entry that came meanwhile is found later."""
+        asked = self.sleep_asked
+        self._move(Trigger.IDLE)
+        if not asked and not await self._agrees(session):
+            self._move(Trigger.DEFERRED)
+            return False
+        self._move(Trigger.AGREED)
+        await self._shut_down(session, "hibernate" if asked else "idle")
+        await session.kill("asleep")
+        await self._host.blocking(self._workspace.unmount)
+        self._entry.clear()
+        parked = await self._state.park("asked" if asked else "idle")
+        self.sleep_asked = False
+        self._move(Trigger.PARKED if parked else Trigger.START)
+        return True
+
+    async def _shut_down(self, session: Session, reason: str) -> None:
+        limit = self._host.limits.shutdown_timeout_s
+        await self._hook(session, HOOK_SHUTDOWN, Shutdown(id=f"shutdown.{session.launch_id}", reason=reason), limit)
+        await asyncio.wait({session.over}, timeout=limit)
+
+    async def _agrees(self, session: Session) -> bool:
+        frame = IdleCheck(id=f"idle.{session.launch_id}.{self._hooks}")
+        result = await self._hook(session, HOOK_IDLE, frame, self._host.limits.idle_check_timeout_s)
+        if isinstance(result, Failed):
+            return True
+        assert isinstance(result.frame, IdleReply)
+        return result.frame.idle and not self._news.is_set()
+
+    async def _hook(self, session: Session, hook: str, frame: IdleCheck | Shutdown, timeout_s: float) -> Result:
+        """Run a hook of the agent. One that fails leaves nothing behind, and does not keep the agent from sleeping."""
+        self._hooks += 1
+        work = Work.of_hook(hook, session.launch_id, self._hooks, self._host.clock())
+        result = await session.perform(work, frame, timeout_s)
+        if not isinstance(result, Done):
+            await self._state.drop_pending(work.message_id)
+        return result
+
+    # ---- small things
+
+    def _move(self, trigger: Trigger) -> None:
+        self.status = after(self.status, trigger)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def _await_news(self, timeout_s: float | None) -> bool:
+        """Whether there was news within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
