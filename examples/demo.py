@@ -27,6 +27,7 @@ AGENT = "demo"
 NOTES = Path(__file__).parent / "notes"
 PACE_S = 0.2
 LOG_LINES = 20
+LIMIT_S = 90
 NEXT_STEPS = (
     "podium/.venv/bin/podium deploy examples/notes",
     "podium/.venv/bin/podium instances create notes --id mine",
@@ -64,6 +65,9 @@ class Demo:
         self._screen.note(f"deployed {deployment.deployment_id}")
         began = time.perf_counter()
         await self._podium.create(deployment.deployment_id, agent_id=AGENT, config={"pace_s": PACE_S})
+        instance = await self._podium.wake(AGENT)
+        if instance.status == "failed":
+            raise Surprise(f"the agent does not start: {instance.reason}")
         created_s = time.perf_counter() - began
         first = await self.say("add buy oats")
         self._screen.time("create → first event", created_s + first.first_s, "installs the agent's environment, once")
@@ -163,8 +167,11 @@ class Demo:
 async def tell(url: str, folder: Path, screen: Screen) -> None:
     """The story, on the platform at `url`."""
     key = json.loads((folder / "context.json").read_text())["api_key"]
-    async with AsyncPodium(url, key) as podium:
-        await Demo(podium, folder, screen).run()
+    try:
+        async with asyncio.timeout(LIMIT_S), AsyncPodium(url, key) as podium:
+            await Demo(podium, folder, screen).run()
+    except TimeoutError:
+        raise Surprise(f"it is not through after {LIMIT_S} s") from None
 
 
 def play(folder: Path, screen: Screen) -> None:

@@ -52,6 +52,7 @@ class NotesAgent(BaseAgent):
     def export(self, ctx: AgentContext, _: str) -> str:
         path = ctx.workspace / "notes.md"
         path.write_text(f"# {ctx.get_config('title', 'Notes')}\n\n{store.as_markdown(store.all_notes(ctx.sql))}", "utf-8")
+        ctx.log.info("exported %d bytes to %s", path.stat().st_size, path.name)
         return "Everything is in notes.md now."
 
     def help(self, ctx: AgentContext, _: str) -> str:

@@ -194,6 +194,17 @@ class Coordinator:
         directory = self.host.directory.instance(spec.instance_id)
         uid = self.host.uids.of(spec.instance_id, owner.life)
         state = await self.host.blocking(self._open_state, directory, spec, owner)
+        try:
+            instance = await self._assemble(spec, owner, uid, directory, state)
+        except BaseException:
+            await state.close(clean=False)
+            raise
+        self._loaded[spec.instance_id] = instance
+        return instance
+
+    async def _assemble(
+        self, spec: Spec, owner: Owner, uid: int | None, directory: InstanceDirectory, state: LocalState
+    ) -> Instance:
         await self._follow_boot(state, owner)
         overview = await state.overview()
         instance = Instance(
@@ -202,7 +213,6 @@ class Coordinator:
             overview.reason,
         )  # fmt: skip
         await instance.recover()
-        self._loaded[spec.instance_id] = instance
         return instance
 
     def _open_state(self, directory: InstanceDirectory, spec: Spec, owner: Owner) -> LocalState:

@@ -5,6 +5,7 @@ The frame that ends a turn takes the frames before it along into the turn's own 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -94,10 +95,13 @@ class Session:
     async def _live(self) -> Exit:
         """Until the process has ended, what it sent is stored, and its end is recorded."""
         pump = asyncio.create_task(self._pump())
+        pump.add_done_callback(self._pumped)
         exit = await self._exited()
-        await asyncio.wait({asyncio.create_task(self.link.silent())}, timeout=DRAIN_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                await self.link.silent()
         self.link.close()
-        await pump
+        await asyncio.wait({pump})
         await self._log.drain()
         ended = Ended(
             at=self._log.now(), reason=self._kill_reason or describe(exit), code=exit.code, signal=exit.signal,
@@ -127,6 +131,13 @@ class Session:
             if frames is None:
                 return
             await self._take(frames)
+
+    def _pumped(self, pump: "asyncio.Task[None]") -> None:
+        """A bug of ours ends this launch and no more: the attempt is interrupted and runs again."""
+        if error := pump.exception():
+            _logger.error("the frames of an agent could not be processed", launch_id=self.launch_id, exc_info=error)
+            self._fail(Failed("interrupted", "internal", f"an error inside the platform: {error}"))
+            self._killing = asyncio.create_task(self.kill("an error inside the platform"))
 
     async def _take(self, frames: list[FromAgent]) -> None:
         group = self._group()

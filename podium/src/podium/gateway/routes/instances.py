@@ -51,6 +51,7 @@ class InstanceRoutes:
             instance_id=chosen, tenant_id=caller.tenant_id, deployment_id=deployment.deployment_id, config=body.config,
             labels=body.labels, created_at=datetime.now(UTC), request_id=key or new_id("req"),
         )  # fmt: skip
+        placement.choose(await self._router.coordinators())  # refuse before anything is written
         await self._write(spec)
         return json_response(await self.place(caller, chosen), 201)
 
