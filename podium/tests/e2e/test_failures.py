@@ -39,6 +39,12 @@ async def test_a_broken_dependency_fails_with_the_installers_words(client: Async
     assert "iniconfig" in await failed(client, instance)
     with pytest.raises(InstanceFailed, match="iniconfig"):
         await client.wake(instance)
+    with pytest.raises(InstanceFailed, match="iniconfig"):
+        await client.send(instance, "echo x")
+    with pytest.raises(InstanceFailed, match="iniconfig"):
+        async for _ in client.stream(instance, "echo x"):
+            pass
+    assert (await client.instance(instance)).queued == 3  # the wake too
     await client.delete(instance)
 
 

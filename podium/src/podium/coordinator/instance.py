@@ -127,6 +127,14 @@ class Instance:
         except TimeoutError:
             return None
 
+    def expect(self, message_id: str) -> "asyncio.Future[MessageStatus]":
+        """A future for the message's end; InstanceFailed in it where the agent does not start. Give it back by `forget`."""
+        return self._waiters.add(message_id)
+
+    def forget(self, message_id: str, expected: "asyncio.Future[MessageStatus]") -> None:
+        """Nobody waits for this any more."""
+        self._waiters.remove(message_id, expected)
+
     async def hibernate(self, wait_s: float) -> None:
         """Ask it to sleep once its turn has ended; return when it does, or after `wait_s` seconds."""
         driver = self._driver

@@ -5,7 +5,7 @@ The writer publishes after its commit and never waits: a reader that lags finds 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -106,7 +106,7 @@ class Stream:
                 limit=self._max_readers, current=self.readers,
             )  # fmt: skip
 
-    async def read(self, after_seq: int, wanted: Callable[[Event], bool] | None = None) -> AsyncIterator[list[Event]]:
+    async def read(self, after_seq: int, wanted: Callable[[Event], bool] | None = None) -> AsyncGenerator[list[Event], None]:
         """Events above `after_seq` in order, each once, as they come, in batches. TooMany."""
         self.require_room()
         self.readers += 1

@@ -16,7 +16,7 @@ from podium.deployments.bundle import Bundle, BundleLimits, inspect_bundle
 from podium.deployments.manifest import Manifest
 from podium.deployments.names import Keys, Reference, newest, next_version, parse_reference, precedence
 from podium.objectstore.port import AlreadyExists, ObjectStore
-from podium.protocol.errors import Conflict, InvalidBundle, InvalidRequest, NotFound, Unavailable, VersionExists
+from podium.protocol.errors import Conflict, InvalidBundle, InvalidRequest, NotAvailable, NotFound, Unavailable, VersionExists
 from podium.protocol.ids import DeploymentId
 from podium.records.record import Record, Records
 
@@ -63,6 +63,7 @@ class Registry:
         VersionExists (with `next_version`) where the version has other bytes.
         """
         bundle = await asyncio.to_thread(inspect_bundle, path, limits)
+        _check_kept(bundle.manifest)
         agent = bundle.manifest.agent
         _check_agrees("agent_type", agent_type, "agent.type", agent.type)
         _check_agrees("version", version, "agent.version", agent.version)
@@ -193,6 +194,14 @@ def _deployment(bundle: Bundle, tenant_id: str, now: datetime) -> Deployment:
         tenant_id=tenant_id,
         manifest=bundle.manifest,
     )
+
+
+def _check_kept(manifest: Manifest) -> None:
+    """A promise that the platform does not keep yet is refused, not ignored."""
+    if manifest.lifecycle.durability != "local":
+        raise NotAvailable('lifecycle.durability = "replicated" is not built yet: use "local"')
+    if manifest.network.egress != "allow":
+        raise NotAvailable('network.egress is not enforced yet: only "allow" is accepted')
 
 
 def _check_agrees(field: str, value: str, key: str, in_manifest: str) -> None:

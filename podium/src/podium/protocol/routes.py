@@ -57,7 +57,8 @@ ROUTES: tuple[Route, ...] = (
     # deployments
     _gateway(
         "create_deployment", "POST", "/api/v1/deployments", "deployments:write", response=api.Deployment, status=201,
-        fails=(errors.InvalidBundle, errors.UnsupportedRuntime, errors.TooLarge, errors.VersionExists, errors.Conflict),
+        fails=(errors.InvalidBundle, errors.UnsupportedRuntime, errors.TooLarge, errors.VersionExists, errors.Conflict,
+               errors.NotAvailable),
     ),
     _gateway("list_deployments", "GET", "/api/v1/deployments", "deployments:read", response=api.Page[api.Deployment]),
     _gateway(

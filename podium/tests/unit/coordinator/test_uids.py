@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from podium.coordinator import uids
-from podium.coordinator.uids import BUILD_UID, FIRST_UID, Uids
+from podium.coordinator.uids import BLOCK_UIDS, Uids
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def test_each_life_of_each_instance_has_its_own(tmp_path: Path) -> None:
     names = [(f"agent_{n}", life) for n in range(20) for life in (1, 2)]
     found = [given.of(*name) for name in names]
     assert len(set(found)) == len(names)
-    assert all(uid is not None and uid > FIRST_UID > BUILD_UID for uid in found)
+    assert given.build_uid is not None
+    assert all(uid is not None and given.build_uid < uid < given.build_uid + BLOCK_UIDS for uid in found)
     assert [given.of(*name) for name in names] == found
     given.close()
 
@@ -48,8 +49,9 @@ def test_names_that_look_alike_are_told_apart(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("as_root")
 def test_there_is_an_end_to_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = Uids(tmp_path / "host.db")
-    monkeypatch.setattr(uids, "MAX_UIDS", 1)
-    assert given.of("a", 1) == FIRST_UID + 1
+    monkeypatch.setattr(uids, "BLOCK_UIDS", 2)
+    assert given.build_uid is not None
+    assert given.of("a", 1) == given.build_uid + 1
     with pytest.raises(OSError, match="all its uids"):
         given.of("b", 1)
     given.close()
@@ -66,5 +68,16 @@ def test_without_root_everything_runs_as_the_platforms_own_user(tmp_path: Path, 
 @pytest.mark.usefixtures("as_root")
 def test_installers_have_one_of_their_own(tmp_path: Path) -> None:
     given = Uids(tmp_path / "host.db")
-    assert given.build_uid == BUILD_UID
+    assert given.build_uid not in (None, given.of("a", 1))
     given.close()
+
+
+@pytest.mark.usefixtures("as_root")
+def test_two_data_directories_count_in_blocks_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = iter([3, 5, 7])
+    monkeypatch.setattr(uids.secrets, "randbelow", lambda _: next(drawn))
+    first, second, again = Uids(tmp_path / "1.db"), Uids(tmp_path / "2.db"), Uids(tmp_path / "1.db")
+    assert first.build_uid == again.build_uid != second.build_uid
+    assert first.of("a", 1) == again.of("a", 1) != second.of("a", 1)
+    for given in (first, second, again):
+        given.close()

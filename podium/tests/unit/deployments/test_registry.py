@@ -8,7 +8,16 @@ from podium.auth import PLATFORM_TENANT
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Deployment, Registry
 from podium.objectstore.port import ObjectStore
-from podium.protocol.errors import Conflict, InvalidBundle, InvalidRequest, NewerFormat, NotFound, PodiumError, VersionExists
+from podium.protocol.errors import (
+    Conflict,
+    InvalidBundle,
+    InvalidRequest,
+    NewerFormat,
+    NotAvailable,
+    NotFound,
+    PodiumError,
+    VersionExists,
+)
 from tests.support import bundles
 from tests.support.memory_store import Crash, FaultyStore, MemoryStore
 
@@ -201,3 +210,12 @@ async def test_record_of_a_newer_release(registry: Registry, store: MemoryStore,
     store.objects[RECORD] = store.objects[RECORD].replace(b'"format":1', b'"format":2')
     with pytest.raises(NewerFormat):
         await registry.get("notes:1.0.0", "t1")
+
+
+@pytest.mark.parametrize("more", ['[network]\negress = "deny"', '[lifecycle]\ndurability = "replicated"'])
+async def test_what_is_not_kept_yet_is_refused(registry: Registry, store: MemoryStore, tmp_path: Path, more: str) -> None:
+    content = {"podium.toml": bundles.manifest(more=more), "agent.py": "class Agent: ..."}
+    path = bundles.write_bundle(tmp_path / "b.tar.gz", content)
+    with pytest.raises(NotAvailable):
+        await registry.publish(path, agent_type="notes", version="1.0.0", tenant_id="t1", limits=LIMITS, now=NOW)
+    assert not store.objects

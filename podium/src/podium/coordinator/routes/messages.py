@@ -1,15 +1,15 @@
 """Messages: accepted durably, answered as JSON or as a stream, looked up."""
 
-from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.responses import Response
 
+from podium.coordinator.reply_stream import ReplyStream
 from podium.coordinator.routes.call import Call
 from podium.coordinator.routes.instances import DEFAULT_WAIT_S
 from podium.coordinator.sse import heartbeat
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
-from podium.protocol.events import Event, sse
 from podium.protocol.ids import MESSAGE_ID, checked, new_id
 from podium.web import decode, event_stream, json_response, query_int, read_body, wait_s
 
@@ -24,11 +24,7 @@ async def send_message(call: Call) -> Response:
     document = {"text": body.text, "role": body.role, "attachments": body.attachments}
     origin = {"tenant_id": call.caller.tenant_id, "role": body.role, "channel": "api"}
     if "text/event-stream" in request.headers.get("accept", ""):
-        instance.stream.require_room()
-        after_seq = instance.stream.head.seq
-        await instance.accept(message_id, "message", document, origin)
-        first = await instance.state.first_seq(message_id)
-        return event_stream(heartbeat(_message_events(call, message_id, after_seq if first is None else first - 1)))
+        return await _streamed(call, message_id, document, origin)
     return _answer(call, message_id, await instance.submit(message_id, document, origin, wait_s(request, DEFAULT_WAIT_S)))
 
 
@@ -69,13 +65,14 @@ def _answer(call: Call, message_id: str, status: api.MessageStatus | None) -> Re
     )
 
 
-async def _message_events(call: Call, message_id: str, after_seq: int) -> AsyncIterator[bytes]:
-    async with call.instance.using():
-        async for events in call.instance.stream.read(after_seq, lambda event: event.message_id == message_id):
-            yield b"".join(sse(event) for event in events)
-            if any(_ends(event) for event in events):
-                return
-
-
-def _ends(event: Event) -> bool:
-    return event.event_type in ("complete", "error")
+async def _streamed(call: Call, message_id: str, document: dict[str, Any], origin: dict[str, Any]) -> Response:
+    instance = call.instance
+    instance.stream.require_room()
+    after_seq = instance.stream.head.seq
+    accepted = await instance.accept(message_id, "message", document, origin)
+    if accepted.duplicate:
+        first = await instance.state.first_seq(message_id)
+        after_seq = after_seq if first is None else first - 1
+    reply = ReplyStream(instance, message_id, after_seq)
+    await reply.begin()
+    return event_stream(heartbeat(reply.frames()))
