@@ -9,6 +9,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from podium import log
 from podium.coordinator.elements import to_event
 from podium.coordinator.link import Link
@@ -37,6 +39,9 @@ from podium.workspace.port import Workspace
 T = TypeVar("T")
 DRAIN_TIMEOUT_S = 2.0
 STORE_RETRY_S = 0.5
+MAX_CODE_CHARS = 64
+MAX_MESSAGE_CHARS = 4000
+MAX_USAGE_BYTES = 16 * 1024
 _logger = log.get("session")
 
 
@@ -144,13 +149,13 @@ class Session:
         for frame in frames:
             group.n = _number(frame)
             work = self._work
-            if work and work.ends_with(frame):
+            if work and not work.ended.done() and work.ends_with(frame):
                 await self._end(work, frame, group)
                 group = self._group()
             elif isinstance(frame, AgentFailure):
                 await self._append(group)
                 group = self._group()
-                self._fail(Failed("exception", frame.code, frame.message, frame.traceback))
+                self._fail(Failed("exception", frame.code[:MAX_CODE_CHARS], frame.message[:MAX_MESSAGE_CHARS], frame.traceback))
                 self._log.add("error", "agent", frame.traceback or frame.message)
             else:
                 self._collect(group, work, frame)
@@ -206,16 +211,25 @@ class Session:
 
     async def _commit(self, work: Work, frame: FromAgent, group: Group) -> Committed:
         version = await asyncio.to_thread(self._workspace.commit) if self._workspace.versioned else None
-        stopped = isinstance(frame, Complete) and frame.stop_reason == "stopped"
+        stop_reason, usage = self._ending(frame)
         end = TurnEnd(
             kind=work.kind, message_id=work.message_id, position=work.attempt.position if work.attempt else None,
-            attempt=work.number, first_seq=work.first_seq, stop_reason=getattr(frame, "stop_reason", "end_turn"),
-            usage=getattr(frame, "usage", {}), workspace_version=version, started_at=work.started_at, group=group,
-            outcome="stopped" if stopped else "complete",
+            attempt=work.number, first_seq=work.first_seq, stop_reason=stop_reason, usage=usage, workspace_version=version,
+            started_at=work.started_at, group=group, outcome="stopped" if stop_reason == "stopped" else "complete",
         )  # fmt: skip
         committed = await self._stored(lambda: self._state.end_turn(end))
         self._stream.publish(committed.events)
         return committed
+
+    def _ending(self, frame: FromAgent) -> tuple[str, dict[str, Any]]:
+        """stop_reason and usage, within bounds; hooks that end without `complete` have the usual ones."""
+        if not isinstance(frame, Complete):
+            return "end_turn", {}
+        usage = frame.usage
+        if len(msgspec.json.encode(usage)) > MAX_USAGE_BYTES:
+            self._log.add("warning", "platform", f"a usage of more than {MAX_USAGE_BYTES} bytes was dropped")
+            usage = {}
+        return frame.stop_reason[:MAX_CODE_CHARS], usage
 
     async def _stored(self, operation: Callable[[], Awaitable[T]]) -> T:
         """Try until the disk takes it: nothing is sent meanwhile, so nothing is lost that was promised."""

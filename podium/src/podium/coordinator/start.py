@@ -122,7 +122,7 @@ class Start:
         assert isinstance(result, Done)
         assert isinstance(result.frame, Ready)
         self._phase("agent")
-        inside = {f"agent.{name}": ms for name, ms in list(result.frame.phases.items())[:16]}
+        inside = {f"agent.{name[:32]}": ms for name, ms in list(result.frame.phases.items())[:16]}
         await self._state.started(self._launch_id, result.frame.n, self._phases | inside)
 
     def _spec_of(self, prepared: Prepared) -> LaunchSpec:
