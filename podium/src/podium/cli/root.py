@@ -1,5 +1,6 @@
 """The table of commands, and how each of them ends."""
 
+import os
 import sys
 
 import click
@@ -54,10 +55,18 @@ def run(args: list[str]) -> int:
     except TimeoutError as error:
         tell_local(str(error), "timeout", as_json=settings.json)
         return FAILED
+    except BrokenPipeError:
+        return _unread()
     except OSError as error:
         tell_local(str(error), "system", as_json=settings.json)
         return FAILED
     return result if isinstance(result, int) else 0
+
+
+def _unread() -> int:
+    """Whoever read our output has enough, as `head` has; what is still buffered must not fail when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _usage(error: click.ClickException) -> str:

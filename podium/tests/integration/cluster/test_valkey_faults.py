@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podium.cluster.port import CoordinatorInfo
+from podium.cluster.port import CoordinatorInfo, Owned
 from podium.cluster.valkey import MAX_CONNECTIONS, ValkeyCluster
 from tests.support.valkey_server import valkey_server, valkey_url
 
@@ -16,9 +16,13 @@ INFO = CoordinatorInfo(coordinator_id="c1", incarnation="i", url="http://h:1", l
 def run(folder: Path, cluster: ValkeyCluster, runner: asyncio.Runner) -> None:
     with valkey_server(folder):
         runner.run(cluster.announce(INFO, 60))
-        runner.run(cluster.set_route("agent_1", "c1", 1))
+        runner.run(cluster.set_route("agent_1", owned("c1")))
         assert runner.run(cluster.coordinators()) == [INFO]
-        assert runner.run(cluster.route("agent_1")) == "c1"
+        assert runner.run(cluster.route("agent_1")) == owned("c1")
+
+
+def owned(coordinator_id: str) -> Owned:
+    return Owned(coordinator_id=coordinator_id, epoch=1, life=1)
 
 
 def test_a_client_goes_on_after_its_server_was_killed_and_restarted(tmp_path: Path) -> None:
@@ -36,13 +40,13 @@ def test_a_server_that_hangs_is_given_up_and_its_late_answers_are_not_mixed_up(t
     with valkey_server(tmp_path) as server, asyncio.Runner() as runner:
         cluster = ValkeyCluster(valkey_url(tmp_path))
         for number in range(8):
-            runner.run(cluster.set_route(f"agent_{number}", f"c{number}", 1))
+            runner.run(cluster.set_route(f"agent_{number}", owned(f"c{number}")))
         server.send_signal(signal.SIGSTOP)
         asked = runner.run(_ask_many(cluster))
         server.send_signal(signal.SIGCONT)
         assert all(isinstance(answer, ConnectionError) for answer in asked)
         for number in range(8):
-            assert runner.run(cluster.route(f"agent_{number}")) == f"c{number}"
+            assert runner.run(cluster.route(f"agent_{number}")) == owned(f"c{number}")
         runner.run(cluster.aclose())
 
 

@@ -296,6 +296,18 @@ class TestChat:
         assert (process.returncode, out) == (0, "text\n")
         assert err == "left; the agent goes on with what it has\n"
 
+    def test_events_end_when_nobody_reads_any_more(self, double: GatewayDouble) -> None:
+        line = EventLine()
+        line.add("update", "m", text="hi")
+        double.on("GET", f"{INSTANCE}/events", stream(line.after(None), open_end=True))
+        argv = self.argv(double, "events", "a1")
+        with subprocess.Popen(**argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout
+            assert process.stderr
+            assert process.stdout.readline() == "1.1  status: ready\n"
+            process.stdout.close()
+            assert (process.wait(30), process.stderr.read()) == (0, "")
+
     def test_an_interrupted_stream_ends_its_line(self, double: GatewayDouble) -> None:
         with self.begin(double, False, "send", "a1", "hello", "--stream", "--id", "m") as process:
             out, _ = self.interrupted(process)
