@@ -125,8 +125,7 @@ class Driver:
                 await self._session.kill("replaced")
                 self._session = None
             try:
-                async with self._host.starting:
-                    self._session, prepared = await self._start()
+                self._session, prepared = await self._start()
             except StartFailed as failed:
                 await self._failed(str(failed))
                 continue

@@ -62,6 +62,13 @@ class Start:
         config = merged(prepared.manifest.config, self._spec.config)
         digest = prepared.deployment_id.rpartition("@")[2]
         await self._state.revise(Revision(deployment_id=prepared.deployment_id, bundle_hash=digest, config=config))
+        async with self._host.starting:  # not while installing: one slow deployment would hold up all others
+            self._phase("queue")
+            session = await self._process(prepared, config)
+        move(Trigger.READY)
+        return session, prepared
+
+    async def _process(self, prepared: Prepared, config: dict[str, Any]) -> Session:
         await self._host.blocking(self._workspace.mount)
         self._phase("mount")
         session = await self._launch(prepared)
@@ -71,8 +78,7 @@ class Start:
             await session.kill(str(error) or "the start was given up")
             await self._state.drop_pending(self._init.message_id)
             raise
-        move(Trigger.READY)
-        return session, prepared
+        return session
 
     async def _prepare(self) -> Prepared:
         limit = self._host.limits.install_timeout_s
