@@ -10,13 +10,14 @@ import pytest
 from podium.objectstore.directory import DirectoryStore
 from podium.objectstore.keys import InvalidKey
 from podium.objectstore.port import AlreadyExists, Conflict, Object, ObjectStore
+from tests.support.memory_store import MemoryStore
 
 RACERS = 16
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ObjectStore:
-    return DirectoryStore(tmp_path / "store")
+@pytest.fixture(params=["directory", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return DirectoryStore(tmp_path / "store") if request.param == "directory" else MemoryStore()
 
 
 async def keys(store: ObjectStore, prefix: str, after: str = "") -> list[str]:
