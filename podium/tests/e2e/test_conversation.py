@@ -125,8 +125,9 @@ async def test_secret_files_are_for_the_platform_alone(platform: Platform, agent
     assert stat.S_IMODE(platform.data.stat().st_mode) == 0o711
     for name in ("keys", "objects"):
         assert stat.S_IMODE((platform.data / name).stat().st_mode) == 0o700
-    for file in (platform.data / "keys").iterdir():
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    files = [file for folder in (platform.data, platform.data / "keys") for file in folder.iterdir() if file.is_file()]
+    assert {"host.db", "coordinator_id", "admin_api_key", "secrets_key"} <= {file.name for file in files}
+    assert [file.name for file in files if stat.S_IMODE(file.stat().st_mode) != 0o600] == []
     assert (platform.data / "instances" / agent / "ipc.sock").is_symlink()
 
 

@@ -75,6 +75,7 @@ def _directory(settings: Settings) -> Iterator[DataDirectory]:
     directory.prepare()
     private_run(directory).mkdir(mode=0o700, exist_ok=True)
     with (settings.data / "up.lock").open("w") as lock:
+        os.fchmod(lock.fileno(), 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

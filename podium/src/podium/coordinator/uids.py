@@ -26,6 +26,8 @@ class Uids:
 
     def __init__(self, path: Path) -> None:
         self._root = os.getuid() == 0
+        path.touch(mode=0o600)  # it names every instance; SQLite gives its log the same mode
+        path.chmod(0o600)
         self._db = apsw.Connection(str(path))
         self._db.pragma("journal_mode", "wal")
         self._db.pragma("synchronous", "FULL")

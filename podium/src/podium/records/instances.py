@@ -73,7 +73,7 @@ class Instances:
         await self._store.delete(self.spec_key(instance_id))
 
     async def ids(self, after: str = "") -> AsyncIterator[str]:
-        """Ids of all instances that have a spec, in byte order, above `after`."""
+        """Ids of all instances that have a spec, each once, in the order of their keys, from behind the id `after`."""
         start = f"{self._root}{after}/~" if after else ""
         async for key in self._store.list(self._root, after=start):
             if key.endswith("/spec"):
