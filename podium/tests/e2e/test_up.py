@@ -57,6 +57,19 @@ def test_wrong_settings_are_told_all_at_once(folder: Path) -> None:
     assert "short" not in said.replace("shorter", "")
 
 
+def test_without_an_interpreter_for_agents_the_coordinator_says_what_it_tried(folder: Path) -> None:
+    missing = "import podium.deployments.interpreter as i; i.DEBIAN_PYTHON = '/none/debian'; sys._base_executable = '/none/own'"
+    program = f"import sys; {missing}; sys.argv = ['serve', 'coordinator']; from podium.cli.serve import main; sys.exit(main())"
+    env = {
+        "PODIUM_DATA": str(folder / "data"), "VALKEY_URL": f"unix://{folder}/none.sock", "SECRETS_KEY": "x" * 16,
+        "ADMIN_API_KEY": "pod_admin_" + "x" * 16, "AGENT_PYTHON": "/none/mine", "PATH": os.environ["PATH"],
+    }  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    for tried in ("AGENT_PYTHON", "/none/mine", "/none/debian", "/none/own"):
+        assert tried in done.stderr
+
+
 async def test_ready_is_said_when_requests_succeed_and_nothing_is_left_after(folder: Path) -> None:
     async with running_platform() as platform:
         async with httpx.AsyncClient(headers={"authorization": f"Bearer {platform.key}"}) as http:

@@ -16,10 +16,11 @@ from podium.coordinator.logs import LogStore
 from podium.coordinator.session import Session
 from podium.coordinator.start import Start, StartFailed
 from podium.coordinator.stream import Stream
-from podium.coordinator.turn import Turn
+from podium.coordinator.turn import Turn, completed
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.deployments.cache import Prepared
+from podium.protocol.api import MessageStatus
 from podium.protocol.errors import InstanceFailed
 from podium.protocol.events import Event
 from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, IdleCheck, IdleReply, Shutdown
@@ -196,17 +197,23 @@ class Driver:
         )
         self._move(Trigger.TURN)
         self._stream.publish(events)
-        alive = await turn.run(entry, attempt)
+        result = await turn.run(entry, attempt)
         self._failures = 0
-        await self._tell(entry.message_id)
-        self._move(Trigger.TURN_ENDED if alive else Trigger.DIED)
-        return alive
+        await self._tell(entry, attempt, result)
+        self._move(Trigger.TURN_ENDED if isinstance(result, Done) else Trigger.DIED)
+        return isinstance(result, Done)
 
-    async def _tell(self, message_id: str) -> None:
-        if message_id in self._waiters:
-            status = await self._state.message(message_id)
-            if status and status.status in ("complete", "failed"):
-                self._waiters.settle(message_id, status)
+    async def _tell(self, entry: Entry, attempt: Attempt, result: Result) -> None:
+        """Tell those who wait how the message ended, if it did."""
+        if entry.message_id not in self._waiters:
+            return
+        status: MessageStatus | None
+        if isinstance(result, Done) and result.committed:
+            status = completed(entry, attempt, result.committed)
+        else:
+            status = await self._state.message(entry.message_id)
+        if status and status.status in ("complete", "failed"):
+            self._waiters.settle(entry.message_id, status)
 
     # ---- falling asleep
 

@@ -3,9 +3,10 @@
 from podium.coordinator.host import Host
 from podium.coordinator.session import Session
 from podium.coordinator.stream import Stream
-from podium.coordinator.work import Done, Failed, Work
+from podium.coordinator.work import Done, Failed, Result, Work
+from podium.protocol.api import MessageStatus, Reply
 from podium.protocol.messages import Message, MessageData, Origin
-from podium.state.port import COUNTED, Attempt, Entry, StateStore
+from podium.state.port import COUNTED, Attempt, Committed, Entry, StateStore
 from podium.workspace.port import Workspace
 
 
@@ -30,18 +31,18 @@ class Turn:
         self._turn_timeout_s = turn_timeout_s
         self._max_attempts = max_attempts
 
-    async def run(self, entry: Entry, attempt: Attempt) -> bool:
-        """Hand the attempt over and close it. Whether the process lives on: a retry is always a new process."""
+    async def run(self, entry: Entry, attempt: Attempt) -> Result:
+        """Hand the attempt over and close it. Where it failed the process is over: a retry is always a new one."""
         work = Work.of_attempt(attempt)
         result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s)
         if isinstance(result, Done):
-            return True
+            return result
         await self._session.kill(result.message)
         await self._host.blocking(self._workspace.restore, None)
         await close_attempt(
             self._state, self._stream, attempt, result, self._max_attempts, self._host.limits.interrupted_attempts
         )
-        return False
+        return result
 
 
 async def close_attempt(
@@ -53,6 +54,18 @@ async def close_attempt(
     interrupted = counts.interrupted + (failed.outcome == "interrupted")
     will_retry = counted < max_attempts and interrupted < max_interrupted
     stream.publish(await state.fail_attempt(attempt, failed.outcome, failed.error(), will_retry=will_retry))
+
+
+def completed(entry: Entry, attempt: Attempt, committed: Committed) -> MessageStatus:
+    """What the history says of a message whose turn has just committed, without asking it."""
+    reply = Reply(
+        message_id=entry.message_id, text=committed.reply, stop_reason=committed.stop_reason, usage=committed.usage,
+        checkpoint=committed.turn,
+    )  # fmt: skip
+    return MessageStatus(
+        message_id=entry.message_id, status="complete", role=entry.body["role"], text=entry.body["text"],
+        accepted_at=entry.accepted_at, attempts=attempt.attempt, reply=reply,
+    )  # fmt: skip
 
 
 def _frame(entry: Entry, attempt: Attempt) -> Message:

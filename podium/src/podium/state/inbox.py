@@ -6,7 +6,7 @@ import apsw
 
 from podium.protocol.errors import IdempotencyMismatch, TooMany
 from podium.state.port import Accepted, Entry
-from podium.state.values import digest, from_json, to_json
+from podium.state.values import digest, from_json, from_us, to_json
 
 
 def accept(
@@ -45,12 +45,15 @@ def queued(db: apsw.Connection) -> int:
 def next_entry(db: apsw.Connection) -> Entry | None:
     """The oldest entry that waits."""
     row = db.execute(
-        "SELECT position, message_id, kind, body, origin FROM inbox WHERE state = 'queued' ORDER BY position LIMIT 1"
+        "SELECT position, message_id, kind, body, origin, accepted_at FROM inbox WHERE state = 'queued' ORDER BY position LIMIT 1"
     ).fetchone()
     if not row:
         return None
-    position, message_id, kind, body, origin = row
-    return Entry(position=position, message_id=message_id, kind=kind, body=from_json(body), origin=from_json(origin))
+    position, message_id, kind, body, origin, accepted_at = cast("tuple[int, str, str, str, str, int]", row)
+    return Entry(
+        position=position, message_id=message_id, kind=kind, body=from_json(body), origin=from_json(origin),
+        accepted_at=from_us(accepted_at),
+    )  # fmt: skip
 
 
 def finish(db: apsw.Connection, position: int, turn: int | None) -> None:

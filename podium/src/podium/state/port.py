@@ -27,6 +27,7 @@ class Entry(msgspec.Struct, kw_only=True, frozen=True):
     kind: str
     body: dict[str, Any]
     origin: dict[str, Any]
+    accepted_at: datetime
 
 
 class Accepted(NamedTuple):
@@ -99,11 +100,13 @@ class TurnEnd(msgspec.Struct, kw_only=True):
 
 
 class Committed(NamedTuple):
-    """A turn that is done: its number, the events its transaction logged, the reply's text."""
+    """A turn that is done: its number, the events its transaction logged, and the reply."""
 
     turn: int
     events: list[Event]
     reply: str
+    stop_reason: str
+    usage: dict[str, Any]
 
 
 class Launch(msgspec.Struct, kw_only=True, frozen=True):

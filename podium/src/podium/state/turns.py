@@ -38,7 +38,7 @@ def end(db: apsw.Connection, document: Document, turn: TurnEnd, now: int) -> Com
     _finish(db, document, turn, number, "complete", reply, first_seq, now)
     if turn.position is not None:
         attempts.close(db, turn.position, turn.attempt, turn.outcome, None, now)
-    return Committed(number, events, reply)
+    return Committed(number, events, reply, turn.stop_reason, turn.usage)
 
 
 def fail_attempt(
