@@ -2,17 +2,15 @@
 
 A process of its own because it forks, which a process with threads should not. It ends with the command's status, 124 where the
 command was ended for its time or its size, 70 where something of the uid could not be ended. When its parent dies, it ends the
-command as well. Two platforms on a host that use one uid take turns: each ends everything of that uid.
+command as well. The uid belongs to one data directory alone, whose builder runs one command at a time.
 """
 
-import fcntl
 import os
 import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -49,15 +47,14 @@ def main(arguments: list[str]) -> int:
     spec = msgspec.json.decode(arguments[0], type=Confinement)
     signal.signal(signal.SIGTERM, _leave)
     prctl.die_with_parent(spec.parent_pid, signal.SIGTERM)
-    with _alone(spec.uid):
-        if not _swept(spec.uid):
-            return NOT_ENDED
-        code = NOT_ENDED
-        try:
-            code = _run(spec) if spec.argv else 0
-        finally:
-            swept = _swept(spec.uid)
-        return code if swept else NOT_ENDED
+    if not _swept(spec.uid):
+        return NOT_ENDED
+    code = NOT_ENDED
+    try:
+        code = _run(spec) if spec.argv else 0
+    finally:
+        swept = _swept(spec.uid)
+    return code if swept else NOT_ENDED
 
 
 def tree_size_bytes(root: str) -> int:
@@ -73,19 +70,6 @@ def tree_size_bytes(root: str) -> int:
                 if is_directory:
                     pending.append(entry.path)
     return size
-
-
-@contextmanager
-def _alone(uid: int | None) -> Iterator[None]:
-    if uid is None:
-        yield
-        return
-    fd = os.open(f"/run/podium-build-{uid}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
 
 
 def _run(spec: Confinement) -> int:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from podium.deployments.interpreter import Interpreter, choose_interpreter
+from tests.support.launchers import fresh_uid
 
-BUILD_UID = 199_998 if os.getuid() == 0 else None
+BUILD_UID = fresh_uid() if os.getuid() == 0 else None
 
 
 @pytest.fixture
