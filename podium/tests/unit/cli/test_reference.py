@@ -12,9 +12,7 @@ from podium.cli.instances.group import VERBS
 from podium.cli.root import COMMANDS
 
 PAGE = (Path(__file__).parents[4] / "docs/reference/cli.md").read_text()
-ENTRIES = {name: entry for name, entry in COMMANDS.items() if name not in ("up", "gateway", "coordinator")} | {
-    f"instances {name}": entry for name, entry in VERBS.items()
-}
+ENTRIES = COMMANDS | {f"instances {name}": entry for name, entry in VERBS.items()}
 
 
 def section(name: str) -> str:
@@ -25,7 +23,7 @@ def section(name: str) -> str:
 
 def own_options(command: click.Command) -> Iterator[str]:
     for parameter in command.params:
-        if isinstance(parameter, click.Option) and parameter.name not in ("json", "url", "api_key"):
+        if isinstance(parameter, click.Option) and parameter.name not in ("json", "as_json", "url", "api_key"):
             yield from parameter.opts
 
 
