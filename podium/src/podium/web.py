@@ -23,10 +23,12 @@ from podium.protocol.errors import (
     TooLarge,
     Unavailable,
 )
-from podium.protocol.ids import new_id
+from podium.protocol.ids import INSTANCE_ID, new_id
 
 T = TypeVar("T")
 REQUEST_ID_HEADER = "x-request-id"
+LIFE_HEADER = "x-podium-life"
+"""The life of the instance that a forward means: another one refuses it."""
 MAX_WAIT_S = 300
 _SECONDS = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -111,6 +113,21 @@ def decode(body: bytes, type_: type[T]) -> T:
         return msgspec.json.decode(body or b"{}", type=type_)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"the body is not as it should be: {error}") from None
+
+
+def target(request: Request) -> str:
+    """The path with its query, as it was sent: what a caller header is signed for."""
+    query = request.scope["query_string"].decode("ascii")
+    path: str = request.scope["raw_path"].decode("ascii")
+    return f"{path}?{query}" if query else path
+
+
+def instance_id(request: Request) -> str:
+    """The instance in the path; NotFound for what cannot be one."""
+    name = str(request.path_params["instance_id"])
+    if not INSTANCE_ID.fullmatch(name):
+        raise NotFound("there is no instance of that name")
+    return name
 
 
 def query_int(request: Request, name: str, default: int, low: int, high: int) -> int:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from podium.cli.serve import launcher_socket, private_run
 from podium.cluster.embedded import embedded_argv, embedded_url
 from podium.coordinator.layout import DataDirectory
 from podium.supervisor.spec import ProcessSpec
@@ -17,14 +16,14 @@ HTTP_PROBE_S = 2.0
 
 def valkey(directory: DataDirectory) -> tuple[ProcessSpec, str]:
     """A Valkey of our own on a Unix socket, and its URL."""
-    sock = private_run(directory) / "valkey.sock"
-    argv = embedded_argv(sock, private_run(directory))
+    sock = directory.private / "valkey.sock"
+    argv = embedded_argv(sock, directory.private)
     return ProcessSpec(name="valkey", argv=argv, env=_plain(), ready=lambda: _accepts(sock)), embedded_url(sock)
 
 
 def launcher(directory: DataDirectory) -> ProcessSpec:
     """The launcher. It is told of the supervisor's death by SIGTERM, so that it ends its agents."""
-    sock = launcher_socket(directory)
+    sock = directory.launcher_socket
     argv = [sys.executable, "-I", "-B", "-m", "podium.launcher.process", "--socket", str(sock)]
     return ProcessSpec(name="launcher", argv=argv, env=_plain(), ready=lambda: _accepts(sock), parent_death_signal=signal.SIGTERM)
 

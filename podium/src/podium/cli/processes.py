@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from podium.cli import platform
-from podium.cli.serve import Usage, bind, private_run
+from podium.cli.serve import Usage, bind
 from podium.config import ConfigError, Settings, load_settings
 from podium.coordinator.layout import DataDirectory
 from podium.supervisor.spec import Outcome, ProcessEvent, ProcessSpec
@@ -36,7 +36,7 @@ def coordinator(config: Path | None) -> None:
 def _run(config: Path | None, specs_of: Callable[[Settings], list[ProcessSpec]]) -> int:
     try:
         settings = load_settings(os.environ, None, config)
-        outcome = asyncio.run(_supervise(specs_of(settings)))
+        outcome = asyncio.run(supervise(specs_of(settings), show_event))
     except ConfigError as error:
         return usage(*error.problems)
     except (Usage, OSError) as error:
@@ -60,14 +60,14 @@ def _gateway_specs(settings: Settings) -> list[ProcessSpec]:
 def _coordinator_specs(settings: Settings) -> list[ProcessSpec]:
     directory = DataDirectory(settings.data)
     directory.prepare()
-    private_run(directory).mkdir(mode=0o700, exist_ok=True)
     sock = bind(settings.coordinator_host, settings.coordinator_port)
     part = platform.part("coordinator", dict(os.environ), sock.detach(), settings.coordinator_port, "/health")
     return [platform.launcher(directory), part]
 
 
-async def _supervise(specs: list[ProcessSpec]) -> Outcome:
-    supervisor = Supervisor(specs, on_event=show_event, on_output=show_output)
+async def supervise(specs: list[ProcessSpec], on_event: Callable[[ProcessEvent], None]) -> Outcome:
+    """Run the processes until a signal ends them, or one of them cannot be had."""
+    supervisor = Supervisor(specs, on_event=on_event, on_output=show_output)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, supervisor.stop)

@@ -13,9 +13,10 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -68,7 +69,7 @@ async def run_gateway(settings: Settings) -> None:
         )  # fmt: skip
 
     async with contextlib.aclosing(cluster):
-        await _serve(gateway_app(make_gateway), settings.gateway_host, settings.gateway_port, _until_signal())
+        await _serve(gateway_app(make_gateway), settings.gateway_host, settings.gateway_port)
 
 
 async def run_coordinator(settings: Settings) -> None:
@@ -86,8 +87,8 @@ async def run_coordinator(settings: Settings) -> None:
         await coordinator.start()
         try:
             app = coordinator_app(coordinator, signer)
-            stopped = _stopping(coordinator, settings.shutdown_grace_s)
-            await _serve(app, settings.coordinator_host, settings.coordinator_port, stopped)
+            stop = partial(coordinator.stop, settings.shutdown_grace_s)
+            await _serve(app, settings.coordinator_host, settings.coordinator_port, stop)
         finally:
             await coordinator.stop(0)
             await host.deployments.close()
@@ -115,22 +116,12 @@ async def _host(
         shutdown_timeout_s=settings.shutdown_grace_s,
     )  # fmt: skip
     return Host(
-        directory=directory, launcher=ProcessLauncher(launcher_socket(directory)), registry=Registry(store, settings.environment),
+        directory=directory, launcher=ProcessLauncher(directory.launcher_socket), registry=Registry(store, settings.environment),
         deployments=cache,
         states=SqliteState, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
         boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), coordinator_id=settings.coordinator_id,
         incarnation=secrets.token_hex(8), limits=limits,
     )  # fmt: skip
-
-
-def private_run(directory: DataDirectory) -> Path:
-    """Where sockets lie that agents must not reach."""
-    return directory.run / "private"
-
-
-def launcher_socket(directory: DataDirectory) -> Path:
-    """Where the launcher listens."""
-    return private_run(directory) / "launcher.sock"
 
 
 def _now() -> datetime:
@@ -160,18 +151,18 @@ def _locked(directory: DataDirectory) -> Iterator[None]:
         os.close(fd)
 
 
-async def _serve(app: Starlette, host: str, port: int, stopped: AsyncIterator[None]) -> None:
-    """Serve `app`; each item of `stopped` is a step of stopping: first no new connections, then the end."""
+async def _serve(app: Starlette, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Serve `app` until a signal comes; `before_end` runs while connections are still open."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, loop="none", http="httptools", ws="none", lifespan="on",
-        proxy_headers=False,
-        timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
+        proxy_headers=False, timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # handled here
     serving = asyncio.create_task(server.serve(sockets=[_socket(host, port)]))
-    async for _ in stopped:
-        pass
+    await asyncio.wait({serving, asyncio.create_task(_signal())}, return_when=asyncio.FIRST_COMPLETED)
+    if before_end:
+        await before_end()
     server.should_exit = True
     await serving
 
@@ -197,18 +188,12 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-async def _until_signal() -> AsyncIterator[None]:
+async def _signal() -> None:
+    """Return once somebody wants this process to end."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await stop.wait()
-    yield
-
-
-async def _stopping(coordinator: Coordinator, grace_s: float) -> AsyncIterator[None]:
-    async for _ in _until_signal():
-        await coordinator.stop(grace_s)
-        yield
 
 
 def _spare_the_collector() -> None:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import secrets
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -19,13 +18,12 @@ from podium.cli import platform
 from podium.cli.keys import PlatformKeys, kept_name, platform_keys
 from podium.cli.options import Settings as SharedOptions
 from podium.cli.options import pass_settings
-from podium.cli.processes import show_event, show_output, usage
-from podium.cli.serve import Usage, bind, private_run
+from podium.cli.processes import show_event, supervise, usage
+from podium.cli.serve import Usage, bind
 from podium.client.context import write_context
 from podium.config import ConfigError, Settings, load_settings
 from podium.coordinator.layout import DataDirectory, unsearchable_parent
 from podium.supervisor.spec import Outcome, ProcessEvent, ProcessSpec
-from podium.supervisor.supervisor import Supervisor
 
 
 class _Plan(NamedTuple):
@@ -73,7 +71,6 @@ def _directory(settings: Settings) -> Iterator[DataDirectory]:
         )
     directory = DataDirectory(settings.data)
     directory.prepare()
-    private_run(directory).mkdir(mode=0o700, exist_ok=True)
     with (settings.data / "up.lock").open("w") as lock:
         os.fchmod(lock.fileno(), 0o600)
         try:
@@ -130,13 +127,9 @@ async def _run(plan: _Plan, as_json: bool) -> Outcome:
             _ready(plan, as_json)
         show_event(event)
 
-    supervisor = Supervisor(plan.specs, on_event=on_event, on_output=show_output)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, supervisor.stop)
     for made in plan.keys.made:
         print(f"made {made}", file=sys.stderr)
-    return await supervisor.run()
+    return await supervise(plan.specs, on_event)
 
 
 def _ready(plan: _Plan, as_json: bool) -> None:

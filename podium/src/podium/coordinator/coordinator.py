@@ -16,7 +16,9 @@ from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.logs import LogStore
 from podium.coordinator.ownership import Ownership
+from podium.deployments.registry import DIGEST_CHARS
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, PodiumError, TooMany, Unavailable
+from podium.protocol.ids import DeploymentId
 from podium.records.instances import Instances, Owner, Spec
 
 ANNOUNCE_EVERY_S = 1.0
@@ -58,9 +60,9 @@ class Coordinator:
         return {instance_id: instance.status.value for instance_id, instance in self._loaded.items()}
 
     async def prepare(self, agent_type: str, version: str, checksum: str) -> str:
-        """Fetch and prepare a deployment; its id. NotFound, EnvironmentFailed; Conflict where the checksum is another."""
-        digest = checksum.removeprefix("sha256:")[:8]
-        deployment = await self.host.registry.get(f"{agent_type}:{version}@{digest}", PLATFORM_TENANT)
+        """Fetch and prepare a deployment; its id. EnvironmentFailed; NotFound, also where the checksum is another."""
+        wanted = DeploymentId(agent_type, version, checksum.removeprefix("sha256:")[:DIGEST_CHARS])
+        deployment = await self.host.registry.get(str(wanted), PLATFORM_TENANT)
         prepared = await self.host.deployments.prepare(deployment)
         return prepared.deployment_id
 
@@ -132,13 +134,10 @@ class Coordinator:
         if self._stopping:
             raise Unavailable("this coordinator is stopping", retry_after_s=1)
         instance = self._loaded.get(instance_id) or await self._loading(instance_id)
-        instance.users += 1
-        try:
+        async with instance.using():
             if life is not None and life != instance.life:
                 raise InstanceReplaced(f"instance {instance_id} was deleted and created anew since this request began")
             yield instance
-        finally:
-            instance.users -= 1
 
     async def create(self, instance_id: str) -> Instance:
         """Own and start an instance whose spec is written; idempotent."""

@@ -22,15 +22,17 @@ class DataDirectory:
         self.instances = root / "instances"
         self.host_db = root / "host.db"
         self.run = _run_directory(root)
+        self.private = self.run / "private"  # sockets that agents must not reach
+        self.launcher_socket = self.private / "launcher.sock"
 
     def prepare(self) -> None:
         """Make the directories that are missing. PermissionError, OSError."""
-        for path in (self.root, self.instances, self.run):
+        for path, mode in ((self.root, 0o711), (self.instances, 0o711), (self.run, 0o711), (self.private, 0o700)):
             path.mkdir(parents=True, exist_ok=True)
             found = path.lstat()
             if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
                 raise PermissionError(f"{path} must be a directory of the user that runs the platform")
-            path.chmod(0o711)
+            path.chmod(mode)
 
     def lock(self) -> int:
         """Take the directory for this process, exclusively and not for its children; BlockingIOError where another has it."""

@@ -56,7 +56,6 @@ class LogStore:
         self._connection = apsw.Connection(str(path))
         self._connection.set_busy_timeout(5000)
         self._connection.pragma("journal_mode", "wal")
-        self._connection.pragma("synchronous", "NORMAL")
         self._connection.execute(_SCHEMA)
         self._writer = Writer(self._connection, executor)
 

@@ -20,12 +20,11 @@ from podium.gateway.routes.instances import InstanceRoutes
 from podium.gateway.routes.platform import Platform
 from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
-from podium.protocol.errors import NotAvailable, NotFound
-from podium.protocol.ids import INSTANCE_ID
+from podium.protocol.errors import NotAvailable
 from podium.protocol.routes import ROUTES, Route
 from podium.records.instances import Instances
 from podium.records.requests import Requests
-from podium.web import endpoint, http_error
+from podium.web import endpoint, http_error, instance_id
 
 CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
 OpenHandler = Callable[[Request], Awaitable[Response]]
@@ -83,7 +82,7 @@ class Gateway:
             if not route.built:
                 raise NotAvailable(f"{route.method} {route.path} is part of the contract but not built yet")
             if route.owner == "coordinator":
-                return await self._proxy.forward(request, caller, _instance_id(request))
+                return await self._proxy.forward(request, caller, instance_id(request))
             return await self._called[route.name](request, caller)
 
         return endpoint(answer)
@@ -104,10 +103,3 @@ def make_app(make_gateway: Callable[[], Gateway]) -> Starlette:
 
     app.router.lifespan_context = lifespan
     return app
-
-
-def _instance_id(request: Request) -> str:
-    instance_id = str(request.path_params["instance_id"])
-    if not INSTANCE_ID.fullmatch(instance_id):
-        raise NotFound("there is no instance of that name")
-    return instance_id

@@ -18,9 +18,8 @@ from podium.gateway.router import Route, Router, Unplaced
 from podium.gateway.upstream import Upstream
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, Unavailable
 from podium.protocol.ids import new_id
-from podium.web import read_body
+from podium.web import LIFE_HEADER, read_body, target
 
-LIFE_HEADER = "x-podium-life"
 RETRY_FOR_S = 10.0
 RETRY_PAUSE_S = 0.1
 CHUNK_BYTES = 64 * 1024
@@ -55,8 +54,6 @@ class Proxy:
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if request.method == "POST":
             headers.setdefault("idempotency-key", new_id("msg"))
-        query = request.scope["query_string"].decode("ascii")
-        target = request.scope["raw_path"].decode("ascii") + (f"?{query}" if query else "")
         deadline: float | None = None
         life: int | None = None
         while True:
@@ -64,7 +61,7 @@ class Proxy:
                 route = await self._route(caller, instance_id)
                 life = life or route.life
                 sent = headers | {LIFE_HEADER: str(life)}
-                upstream = await self._upstream.open(caller, request.method, route.url, target, sent, body)
+                upstream = await self._upstream.open(caller, request.method, route.url, target(request), sent, body)
                 problem = await _problem(upstream)
                 if problem is None or not _misdirected(problem, route):
                     return _answer(upstream, problem)
