@@ -14,7 +14,8 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.platform import Platform, running_platform, until
+from podium.protocol.errors import TooLarge
+from tests.support.platform import EXAMPLES, Platform, deploy, running_platform, until
 
 PODIUM = str(Path(sys.executable).with_name("podium"))
 
@@ -104,6 +105,15 @@ async def _serves(platform: Platform) -> bool:
             return (await http.get(f"{platform.url}/ready")).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+async def test_what_the_named_file_sets_reaches_every_part(folder: Path) -> None:
+    file = folder / "podium.toml"
+    file.write_text('max_message_size = "1KiB"\n')
+    async with running_platform("--config", str(file)) as platform, platform.client() as client:
+        await client.create(await deploy(client, EXAMPLES / "counter", folder), agent_id="one")
+        with pytest.raises(TooLarge, match="1024"):
+            await client.send("one", "x" * 2000)
 
 
 async def test_sighup_ends_it_too() -> None:

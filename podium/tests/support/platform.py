@@ -25,10 +25,11 @@ DEADLINE_S = 30.0
 class Platform:
     """A running `podium up`."""
 
-    def __init__(self, data: Path, env: dict[str, str]) -> None:
+    def __init__(self, data: Path, env: dict[str, str], arguments: tuple[str, ...] = ()) -> None:
         self.data = data
         self.url = ""
         self._env = env
+        self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
         self._output: list[str] = []
         self._reader: asyncio.Task[None] | None = None
@@ -52,7 +53,7 @@ class Platform:
     async def up(self) -> None:
         """Start it and return when it is ready, on the ports it had before."""
         ports = ["--gateway-port", self.url.rpartition(":")[2] or "0", "--coordinator-port", "0"]
-        argv = [str(Path(sys.executable).with_name("podium")), "up", "--json", "--data", str(self.data), *ports]
+        argv = [str(Path(sys.executable).with_name("podium")), "up", "--json", "--data", str(self.data), *ports, *self._arguments]
         self._process = await asyncio.create_subprocess_exec(
             *argv, env=self._env, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
@@ -110,13 +111,14 @@ class Platform:
 
 
 @asynccontextmanager
-async def running_platform(**env: str) -> AsyncIterator[Platform]:
+async def running_platform(*arguments: str, **env: str) -> AsyncIterator[Platform]:
     """A platform with an empty data directory that agents can reach."""
     with tempfile.TemporaryDirectory(prefix="podium-test-") as folder:
         Path(folder).chmod(0o711)
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "AWS_"))}
         context = str(Path(folder) / "context.json")
-        platform = Platform(Path(folder) / "data", inherited | {"PODIUM_CONTEXT": context, "LOG_FORMAT": "console"} | env)
+        env = inherited | {"PODIUM_CONTEXT": context, "LOG_FORMAT": "console"} | env
+        platform = Platform(Path(folder) / "data", env, arguments)
         try:
             await platform.up()
             yield platform

@@ -8,10 +8,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podium.cluster.embedded import embedded_argv, embedded_url
+from podium.config import FILE_VARIABLE
 from podium.coordinator.layout import DataDirectory
 from podium.supervisor.spec import ProcessSpec
 
 HTTP_PROBE_S = 2.0
+
+
+def environment(config: Path | None) -> dict[str, str]:
+    """What the parts read their settings from: ours, and the file that was named on the command line."""
+    return {**os.environ, FILE_VARIABLE: str(config.absolute())} if config else dict(os.environ)
 
 
 def valkey(directory: DataDirectory) -> tuple[ProcessSpec, str]:

@@ -33,10 +33,10 @@ def coordinator(config: Path | None) -> None:
     raise SystemExit(_run(config, _coordinator_specs))
 
 
-def _run(config: Path | None, specs_of: Callable[[Settings], list[ProcessSpec]]) -> int:
+def _run(config: Path | None, specs_of: Callable[[Settings, dict[str, str]], list[ProcessSpec]]) -> int:
     try:
         settings = load_settings(os.environ, None, config)
-        outcome = asyncio.run(supervise(specs_of(settings), show_event))
+        outcome = asyncio.run(supervise(specs_of(settings, platform.environment(config)), show_event))
     except ConfigError as error:
         return usage(*error.problems)
     except (Usage, OSError) as error:
@@ -52,16 +52,16 @@ def usage(*problems: str) -> int:
     return 2
 
 
-def _gateway_specs(settings: Settings) -> list[ProcessSpec]:
+def _gateway_specs(settings: Settings, environ: dict[str, str]) -> list[ProcessSpec]:
     sock = bind(settings.gateway_host, settings.gateway_port)
-    return [platform.part("gateway", dict(os.environ), sock.detach(), settings.gateway_port, "/health")]
+    return [platform.part("gateway", environ, sock.detach(), settings.gateway_port, "/health")]
 
 
-def _coordinator_specs(settings: Settings) -> list[ProcessSpec]:
+def _coordinator_specs(settings: Settings, environ: dict[str, str]) -> list[ProcessSpec]:
     directory = DataDirectory(settings.data)
     directory.prepare()
     sock = bind(settings.coordinator_host, settings.coordinator_port)
-    part = platform.part("coordinator", dict(os.environ), sock.detach(), settings.coordinator_port, "/health")
+    part = platform.part("coordinator", environ, sock.detach(), settings.coordinator_port, "/health")
     return [platform.launcher(directory), part]
 
 

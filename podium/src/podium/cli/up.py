@@ -49,7 +49,7 @@ def up(shared: SharedOptions, /, config: Path | None, as_json: bool, **flags: An
         settings = load_settings(os.environ, known, config)
         with _directory(settings) as directory:
             sockets = _listen(settings, *(port == 0 for port in ports))
-            plan = _plan(settings, directory, *sockets)
+            plan = _plan(settings, platform.environment(config), directory, *sockets)
             outcome = asyncio.run(_run(plan, as_json or shared.json))
     except ConfigError as error:
         raise SystemExit(usage(*error.problems)) from None
@@ -94,7 +94,9 @@ def _listen(settings: Settings, any_gateway_port: bool, any_coordinator_port: bo
     return sockets[0], sockets[1]
 
 
-def _plan(settings: Settings, directory: DataDirectory, gateway: socket.socket, coordinator: socket.socket) -> _Plan:
+def _plan(
+    settings: Settings, environ: dict[str, str], directory: DataDirectory, gateway: socket.socket, coordinator: socket.socket
+) -> _Plan:
     keys = platform_keys(settings.data, settings.admin_api_key, settings.secrets_key)
     gateway_port, coordinator_port = gateway.getsockname()[1], coordinator.getsockname()[1]
     specs = [platform.launcher(directory)]
@@ -103,7 +105,7 @@ def _plan(settings: Settings, directory: DataDirectory, gateway: socket.socket, 
         spec, valkey_url = platform.valkey(directory)
         specs.insert(0, spec)
     env = {
-        **os.environ, "PODIUM_DATA": str(settings.data), "VALKEY_URL": valkey_url, "ADMIN_API_KEY": keys.admin_api_key,
+        **environ, "PODIUM_DATA": str(settings.data), "VALKEY_URL": valkey_url, "ADMIN_API_KEY": keys.admin_api_key,
         "SECRETS_KEY": keys.secrets_key, "COORDINATOR_ID": _coordinator_id(settings), "COORDINATOR_PORT": str(coordinator_port),
         "COORDINATOR_HOST": settings.coordinator_host, "GATEWAY_PORT": str(gateway_port), "GATEWAY_HOST": settings.gateway_host,
         "LOG_FORMAT": settings.log_format, "LOG_LEVEL": settings.log_level,

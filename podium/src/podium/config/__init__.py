@@ -1,11 +1,12 @@
 """Settings: one table, read from flags, the environment, one TOML file and defaults. Values of secrets are in no text."""
 
 from podium.config.kinds import duration_or_never_s, duration_s, size_bytes
-from podium.config.load import ConfigError, load_settings
+from podium.config.load import FILE_VARIABLE, ConfigError, load_settings
 from podium.config.reference import settings_reference
 from podium.config.settings import Setting, Settings, rows
 
 __all__ = [
+    "FILE_VARIABLE",
     "ConfigError",
     "Setting",
     "Settings",
