@@ -4,7 +4,6 @@
 lies in one log, what a durable method wrote after them makes them durable too.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -185,9 +184,7 @@ class StateStore(Protocol):
     async def end_turn(self, end: TurnEnd) -> Committed:
         """Durable. The transaction that is the turn."""
 
-    async def fail_attempt(
-        self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool, events: Sequence[NewEvent] = ()
-    ) -> list[Event]:
+    async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
         """Durable. Close an attempt without its effects: `attempt_failed`, and where it will not be retried the `error` that ends
         the turn; its deltas are dropped."""
 

@@ -1,6 +1,6 @@
 """The adapter of the state port: one SQLite file per instance, written through one group-committing writer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,6 @@ from podium.state.port import (
     Ended,
     Group,
     Launch,
-    NewEvent,
     Outcome,
     Overview,
     Revision,
@@ -102,14 +101,10 @@ class SqliteState:
         now = self._now()
         return await self._folding(lambda db: turns.end(db, self._document, end, now))
 
-    async def fail_attempt(
-        self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool, events: Sequence[NewEvent] = ()
-    ) -> list[Event]:
+    async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
         now = self._now()
         return await self._folding(
-            lambda db: turns.fail_attempt(
-                db, self._document, attempt, outcome, error, will_retry=will_retry, events=events, now=now
-            )
+            lambda db: turns.fail_attempt(db, self._document, attempt, outcome, error, will_retry=will_retry, now=now)
         )
 
     async def drop_pending(self, message_id: str | None) -> None:

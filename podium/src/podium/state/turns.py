@@ -1,7 +1,6 @@
 """The transaction that is the turn: events, state, inbox, outcome and checkpoint, all or nothing."""
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any, cast
 
 import apsw
@@ -49,13 +48,12 @@ def fail_attempt(
     error: dict[str, Any],
     *,
     will_retry: bool,
-    events: Sequence[NewEvent],
     now: int,
 ) -> list[Event]:
     """Close an attempt without its effects; where it is the last one the message is given up, and that is a turn too."""
     _take_deltas(db, attempt.message_id, attempt.attempt)
     failed = {"first_seq": attempt.first_seq, "will_retry": will_retry, "outcome": outcome, **error}
-    logged = eventlog.append(db, [*events, NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
+    logged = eventlog.append(db, [NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
     attempts.close(db, attempt.position, attempt.attempt, outcome, error, now)
     if not will_retry:
         dead = {"code": error.get("code", "turn_failed"), "message": error.get("message", ""), "retryable": False}
