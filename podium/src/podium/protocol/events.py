@@ -1,7 +1,7 @@
 """Numbered events of the native stream (section 5) and their SSE form."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -43,6 +43,22 @@ class Status(msgspec.Struct, tag="status", kw_only=True):
 
     cursor: str
     status: str
+
+
+class Receipt(msgspec.Struct, tag="receipt", kw_only=True):
+    """What became of something a client sent: `queued` in the inbox, `injected` into the turn in flight, known as `duplicate`,
+    or `rejected` for `reason`, whose `code` is one of the error codes."""
+
+    id: str
+    disposition: Literal["queued", "injected", "duplicate", "rejected"]
+    reason: str | None = None
+    code: str | None = None
+
+
+class Pong(msgspec.Struct, tag="pong", kw_only=True):
+    """The answer to `ping`, with its `id`."""
+
+    id: str | None = None
 
 
 Frame = Event | Truncate | Reset | Status
