@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from podium.cluster.embedded import embedded_argv, embedded_url
-from podium.config import FILE_VARIABLE
+from podium.config import FILE_VARIABLE, Settings
 from podium.coordinator.layout import DataDirectory
+from podium.supervisor.restarts import RestartPolicy
 from podium.supervisor.spec import ProcessSpec
 
 HTTP_PROBE_S = 2.0
@@ -20,26 +21,35 @@ def environment(config: Path | None) -> dict[str, str]:
     return {**os.environ, FILE_VARIABLE: str(config.absolute())} if config else dict(os.environ)
 
 
-def valkey(directory: DataDirectory) -> tuple[ProcessSpec, str]:
+def restarts(settings: Settings) -> RestartPolicy:
+    """How parts that end are started again."""
+    return RestartPolicy(longest_pause_s=settings.restart_pause_s)
+
+
+def valkey(directory: DataDirectory, restarts: RestartPolicy) -> tuple[ProcessSpec, str]:
     """A Valkey of our own on a Unix socket, and its URL."""
     sock = directory.private / "valkey.sock"
     argv = embedded_argv(sock, directory.private)
-    return ProcessSpec(name="valkey", argv=argv, env=_plain(), ready=lambda: _accepts(sock)), embedded_url(sock)
+    spec = ProcessSpec(name="valkey", argv=argv, env=_plain(), ready=lambda: _accepts(sock), restarts=restarts)
+    return spec, embedded_url(sock)
 
 
-def launcher(directory: DataDirectory) -> ProcessSpec:
+def launcher(directory: DataDirectory, restarts: RestartPolicy) -> ProcessSpec:
     """The launcher. It is told of the supervisor's death by SIGTERM, so that it ends its agents."""
     sock = directory.launcher_socket
     argv = [sys.executable, "-I", "-B", "-m", "podium.launcher.process", "--socket", str(sock)]
-    return ProcessSpec(name="launcher", argv=argv, env=_plain(), ready=lambda: _accepts(sock), parent_death_signal=signal.SIGTERM)
+    return ProcessSpec(
+        name="launcher", argv=argv, env=_plain(), ready=lambda: _accepts(sock), parent_death_signal=signal.SIGTERM,
+        restarts=restarts,
+    )  # fmt: skip
 
 
-def part(name: str, env: Mapping[str, str], fd: int, port: int, path: str) -> ProcessSpec:
+def part(name: str, env: Mapping[str, str], fd: int, port: int, path: str, restarts: RestartPolicy) -> ProcessSpec:
     """The gateway or the coordinator on a socket that is bound already."""
     argv = [sys.executable, "-m", "podium.cli.serve", name]
     return ProcessSpec(
         name=name, argv=argv, env={**env, "PODIUM_LISTEN_FD": str(fd)}, pass_fds=(fd,), ready=lambda: _answers(port, path),
-        ready_timeout_s=120.0, stop_grace_s=30.0,
+        ready_timeout_s=120.0, stop_grace_s=30.0, restarts=restarts,
     )  # fmt: skip
 
 

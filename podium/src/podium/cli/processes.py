@@ -54,15 +54,16 @@ def usage(*problems: str) -> int:
 
 def _gateway_specs(settings: Settings, environ: dict[str, str]) -> list[ProcessSpec]:
     sock = bind(settings.gateway_host, settings.gateway_port)
-    return [platform.part("gateway", environ, sock.detach(), settings.gateway_port, "/health")]
+    return [platform.part("gateway", environ, sock.detach(), settings.gateway_port, "/health", platform.restarts(settings))]
 
 
 def _coordinator_specs(settings: Settings, environ: dict[str, str]) -> list[ProcessSpec]:
     directory = DataDirectory(settings.data)
     directory.prepare()
     sock = bind(settings.coordinator_host, settings.coordinator_port)
-    part = platform.part("coordinator", environ, sock.detach(), settings.coordinator_port, "/health")
-    return [platform.launcher(directory), part]
+    restarts = platform.restarts(settings)
+    part = platform.part("coordinator", environ, sock.detach(), settings.coordinator_port, "/health", restarts)
+    return [platform.launcher(directory, restarts), part]
 
 
 async def supervise(specs: list[ProcessSpec], on_event: Callable[[ProcessEvent], None]) -> Outcome:

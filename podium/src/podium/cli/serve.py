@@ -45,6 +45,9 @@ from podium.web import listening_fd
 from podium.workspace.directory import DirectoryWorkspace
 
 STATE_THREADS = 8
+BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
+BOOT_ID_VARIABLE = "PODIUM_BOOT_ID_FILE"
+"""Names another file in tests that play a power cut."""
 CLOSE_CONNECTIONS_S = 2.0
 
 
@@ -119,7 +122,7 @@ async def _host(
         directory=directory, launcher=ProcessLauncher(directory.launcher_socket), registry=Registry(store, settings.environment),
         deployments=cache,
         states=SqliteState, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
-        boot_id=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), coordinator_id=settings.coordinator_id,
+        boot_id=Path(os.environ.get(BOOT_ID_VARIABLE, BOOT_ID_FILE)).read_text().strip(), coordinator_id=settings.coordinator_id,
         incarnation=secrets.token_hex(8), limits=limits,
     )  # fmt: skip
 

@@ -99,10 +99,11 @@ def _plan(
 ) -> _Plan:
     keys = platform_keys(settings.data, settings.admin_api_key, settings.secrets_key)
     gateway_port, coordinator_port = gateway.getsockname()[1], coordinator.getsockname()[1]
-    specs = [platform.launcher(directory)]
+    restarts = platform.restarts(settings)
+    specs = [platform.launcher(directory, restarts)]
     valkey_url = settings.valkey_url
     if valkey_url is None:
-        spec, valkey_url = platform.valkey(directory)
+        spec, valkey_url = platform.valkey(directory, restarts)
         specs.insert(0, spec)
     env = {
         **environ, "PODIUM_DATA": str(settings.data), "VALKEY_URL": valkey_url, "ADMIN_API_KEY": keys.admin_api_key,
@@ -110,8 +111,8 @@ def _plan(
         "COORDINATOR_HOST": settings.coordinator_host, "GATEWAY_PORT": str(gateway_port), "GATEWAY_HOST": settings.gateway_host,
         "LOG_FORMAT": settings.log_format, "LOG_LEVEL": settings.log_level,
     }  # fmt: skip
-    specs.append(platform.part("coordinator", env, coordinator.fileno(), coordinator_port, "/health"))
-    specs.append(platform.part("gateway", env, gateway.fileno(), gateway_port, "/ready"))
+    specs.append(platform.part("coordinator", env, coordinator.fileno(), coordinator_port, "/health", restarts))
+    specs.append(platform.part("gateway", env, gateway.fileno(), gateway_port, "/ready", restarts))
     shown = "127.0.0.1" if settings.gateway_host in ("0.0.0.0", "::") else settings.gateway_host  # noqa: S104 - compared
     return _Plan(settings, keys, specs, f"http://{shown}:{gateway_port}")
 

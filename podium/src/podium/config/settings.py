@@ -116,6 +116,9 @@ class Settings:
     shutdown_grace_s: Annotated[float, Setting(
         "SHUTDOWN_GRACE", kinds.DURATION, "10s", "How long an agent may take to end before it is killed.",
     )]
+    restart_pause_s: Annotated[float, Setting(
+        "RESTART_PAUSE", kinds.DURATION, "15s", "The longest pause before a part of the platform that ended is started again.",
+    )]
 
     def __repr__(self) -> str:
         shown = (f"{field}={'…' if row.secret else repr(getattr(self, field))}" for field, row in rows())
