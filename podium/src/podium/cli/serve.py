@@ -31,6 +31,7 @@ from podium.coordinator.host import Host, Limits
 from podium.coordinator.layout import DataDirectory
 from podium.coordinator.server import make_app as coordinator_app
 from podium.coordinator.uids import Uids
+from podium.crashpoint import arm
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.cache import open_cache
 from podium.deployments.interpreter import NoInterpreter, choose_interpreter
@@ -77,6 +78,7 @@ async def run_gateway(settings: Settings) -> None:
 
 async def run_coordinator(settings: Settings) -> None:
     """Own the instances of the data directory until told to stop."""
+    arm(os.environ)
     signer, _ = _secrets(settings)
     directory = DataDirectory(settings.data)
     directory.prepare()

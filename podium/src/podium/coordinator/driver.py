@@ -19,6 +19,7 @@ from podium.coordinator.stream import Stream
 from podium.coordinator.turn import Turn, completed
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Done, Failed, Result, Work
+from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import InstanceFailed
@@ -182,6 +183,7 @@ class Driver:
                 return
             begun = await self._state.begin_next(session.launch_id, None)
             if begun is not None:
+                crash_point("begun")
                 if begun.attempt and not await self._run(session, prepared, begun.entry, begun.attempt, begun.events):
                     return
             elif (self.sleep_asked or not await self._await_news(prepared.manifest.lifecycle.idle_timeout_s)) and (
@@ -229,7 +231,9 @@ class Driver:
         await session.kill("asleep")
         await self._host.blocking(self._workspace.unmount)
         self._entry.clear()
+        crash_point("parking")
         parked = await self._state.park("asked" if asked else "idle")
+        crash_point("parked")
         self.sleep_asked = False
         self._move(Trigger.PARKED if parked else Trigger.START)
         return True

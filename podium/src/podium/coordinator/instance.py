@@ -16,6 +16,7 @@ from podium.coordinator.stream import Stream
 from podium.coordinator.turn import close_attempt
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Failed
+from podium.crashpoint import crash_point
 from podium.launcher.leftovers import end_leftover
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import Conflict, InstanceFailed, Unavailable
@@ -92,6 +93,7 @@ class Instance:
         if self.status is Status.TERMINATED:
             raise Conflict(f"instance {self.spec.instance_id} is being deleted")
         accepted = await self.state.accept(message_id, kind, body, origin, self.host.limits.inbox)
+        crash_point("accepted")
         if not accepted.done:
             self._driver.stir()
         return accepted

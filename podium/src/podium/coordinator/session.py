@@ -17,6 +17,7 @@ from podium.coordinator.link import Link
 from podium.coordinator.logs import AgentLog
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Result, Work, describe, process_ended
+from podium.crashpoint import crash_point
 from podium.launcher.port import Exit, Launcher
 from podium.protocol.delta import DeltaError
 from podium.protocol.framing import FrameError
@@ -76,6 +77,7 @@ class Session:
         self._work = work
         self._leaving = isinstance(frame, Shutdown)
         self.link.send(frame)
+        crash_point("handed-over")
         ends: set[asyncio.Future[Any]] = {work.ended, self.over}
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.ended.done() and not self.over.done():
@@ -89,6 +91,7 @@ class Session:
     async def kill(self, reason: str) -> Exit:
         """End the process and all it started; return once that is recorded."""
         self._kill_reason = self._kill_reason or reason
+        crash_point("killing")
         while not self.over.done():
             try:
                 await self._launcher.kill(self.launch_id)
@@ -161,6 +164,7 @@ class Session:
                 self._collect(group, work, frame)
         await self._append(group)
         self.link.ack(_number(frames[-1]), soon=not self._leaving)
+        crash_point("acknowledged")
 
     def _group(self) -> Group:
         return Group(launch_id=self.launch_id, n=0)
@@ -192,6 +196,7 @@ class Session:
         if not group.n:
             return
         events = await self._stored(lambda: self._state.append(group))
+        crash_point("grouped")
         if events and self._work and self._work.first_seq is None:
             self._work.first_seq = events[0].seq
         self._stream.publish(events)
@@ -217,7 +222,9 @@ class Session:
             attempt=work.number, first_seq=work.first_seq, stop_reason=stop_reason, usage=usage, workspace_version=version,
             started_at=work.started_at, group=group, outcome="stopped" if stop_reason == "stopped" else "complete",
         )  # fmt: skip
+        crash_point("ending")
         committed = await self._stored(lambda: self._state.end_turn(end))
+        crash_point("ended")
         self._stream.publish(committed.events)
         return committed
 

@@ -14,6 +14,7 @@ from podium.coordinator.logs import AgentLog, LogStore
 from podium.coordinator.session import Session
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Work
+from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.deployments.environment import EnvironmentFailed
 from podium.launcher.port import LaunchError, LaunchSpec
@@ -95,6 +96,7 @@ class Start:
 
     async def _launch(self, prepared: Prepared) -> Session:
         await self._state.begin_launch(self._launch_id, self._uid)
+        crash_point("launching")
         await self._host.blocking(self._fresh_output)
         link = Link(self._directory.socket, self._launch_id, self._uid)
         await link.open()
@@ -110,6 +112,7 @@ class Start:
         except asyncio.CancelledError:
             await self._host.launcher.kill(self._launch_id)
             raise
+        crash_point("launched")
         await self._state.launched(self._launch_id, launch.pid, launch.start_time)
         self._phase("launch")
         agent_log = AgentLog(self._logs, self._directory.output, self._host.clock)
@@ -128,6 +131,7 @@ class Start:
         assert isinstance(result, Done)
         assert isinstance(result.frame, Ready)
         self._phase("agent")
+        crash_point("started")
         inside = {f"agent.{name[:32]}": ms for name, ms in list(result.frame.phases.items())[:16]}
         await self._state.started(self._launch_id, result.frame.n, self._phases | inside)
 

@@ -4,6 +4,7 @@ from podium.coordinator.host import Host
 from podium.coordinator.session import Session
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Result, Work
+from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus, Reply
 from podium.protocol.messages import Message, MessageData, Origin
 from podium.state.port import COUNTED, Attempt, Committed, Entry, StateStore
@@ -37,6 +38,7 @@ class Turn:
         result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s)
         if isinstance(result, Done):
             return result
+        crash_point("failing")
         await self._session.kill(result.message)
         await self._host.blocking(self._workspace.restore, None)
         await close_attempt(
