@@ -19,7 +19,8 @@ from podium.coordinator.work import Failed
 from podium.crashpoint import crash_point
 from podium.launcher.leftovers import end_leftover
 from podium.protocol.api import MessageStatus
-from podium.protocol.errors import Conflict, InstanceFailed, Unavailable
+from podium.protocol.errors import Conflict, InstanceFailed, NotAvailable, Unavailable
+from podium.protocol.events import Receipt
 from podium.protocol.ids import Cursor, new_id
 from podium.records.instances import Spec
 from podium.state.port import Accepted, Ended
@@ -137,6 +138,18 @@ class Instance:
         """Nobody waits for this any more."""
         self._waiters.remove(message_id, expected)
 
+    async def steer(self, receipt_id: str, content: Any, origin: dict[str, Any]) -> Receipt:
+        """Guidance for the turn in flight; idempotent by `receipt_id`."""
+        return _not_yet(receipt_id)
+
+    async def stop_turn(self, receipt_id: str, message_id: str | None, origin: dict[str, Any]) -> Receipt:
+        """End the turn in flight, or the one of `message_id`; idempotent by `receipt_id`."""
+        return _not_yet(receipt_id)
+
+    async def answer(self, receipt_id: str, request_id: str, content: Any, origin: dict[str, Any]) -> Receipt:
+        """What a person says to a question of the agent; idempotent by `receipt_id`."""
+        return _not_yet(receipt_id)
+
     async def hibernate(self, wait_s: float) -> None:
         """Ask it to sleep once its turn has ended; return when it does, or after `wait_s` seconds."""
         driver = self._driver
@@ -184,3 +197,8 @@ class Instance:
         self.stream.close()
         await self.logs.close()
         await self.state.close(clean=True)
+
+
+def _not_yet(receipt_id: str) -> Receipt:
+    reason = "turns cannot be controlled yet"
+    return Receipt(id=receipt_id, disposition="rejected", reason=reason, code=NotAvailable.code)
