@@ -16,7 +16,6 @@ from podium import log
 from podium.protocol.errors import (
     InternalError,
     InvalidRequest,
-    MethodNotAllowed,
     NotAvailable,
     NotFound,
     PodiumError,
@@ -31,6 +30,7 @@ LIFE_HEADER = "x-podium-life"
 """The life of the instance that a forward means: another one refuses it."""
 MAX_WAIT_S = 300
 _SECONDS = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 Endpoint = Callable[[Request], Awaitable[Response]]
 _logger = log.get("web")
 
@@ -53,7 +53,7 @@ def endpoint(handler: Endpoint) -> Endpoint:
     """`handler` with a request id, and with every error as a problem document."""
 
     async def answer(request: Request) -> Response:
-        request_id = request.headers.get(REQUEST_ID_HEADER, "")[:64] or new_id("req")
+        request_id = _request_id(request)
         request.state.request_id = request_id
         try:
             response = await handler(request)
@@ -69,20 +69,10 @@ def endpoint(handler: Endpoint) -> Endpoint:
     return answer
 
 
-async def http_error(request: Request, error: Exception) -> Response:
-    """Starlette's own 404 and 405 as problem documents."""
-    request_id = request.headers.get(REQUEST_ID_HEADER, "")[:64] or new_id("req")
-    return problem(_as_podium_error(error, request_id), request_id)
-
-
 def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
     match error:
         case PodiumError():
             return error
-        case HTTPException(status_code=404):
-            return NotFound("no such route: see the API reference")
-        case HTTPException(status_code=405):
-            return MethodNotAllowed("see the API reference for the methods of this route")
         case HTTPException():
             return InvalidRequest(str(error.detail))
         case ConnectionError() | TimeoutError():
@@ -93,6 +83,12 @@ def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
             return Unavailable("the platform's storage cannot be used now; the log says why", retry_after_s=5)
     _logger.error("internal error", request_id=request_id, exc_info=error)
     return InternalError("an unexpected error; the platform's log has it under this request id")
+
+
+def _request_id(request: Request) -> str:
+    """The client's own where it is a name that any log and header can carry, else a new one."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else new_id("req")
 
 
 async def read_body(request: Request, limit_bytes: int) -> bytes:

@@ -20,7 +20,6 @@ from functools import partial
 from pathlib import Path
 
 import uvicorn
-from starlette.applications import Starlette
 
 from podium import log
 from podium.auth import Keys, Signer
@@ -41,6 +40,7 @@ from podium.gateway.app import make_app as gateway_app
 from podium.launcher.processes import ProcessLauncher
 from podium.objectstore.directory import DirectoryStore
 from podium.records.instances import Instances
+from podium.server.dispatch import Dispatcher
 from podium.state.sqlite import SqliteState
 from podium.web import listening_fd
 from podium.workspace.directory import DirectoryWorkspace
@@ -156,7 +156,7 @@ def _locked(directory: DataDirectory) -> Iterator[None]:
         os.close(fd)
 
 
-async def _serve(app: Starlette, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
+async def _serve(app: Dispatcher, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
     """Serve `app` until a signal comes; `before_end` runs while connections are still open."""
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, loop="none", http="httptools", ws="none", lifespan="on",

@@ -1,12 +1,7 @@
 """The coordinator's HTTP server. Nothing answers without a caller header signed by our own parts, but for `/health`."""
 
-from collections.abc import Awaitable, Callable
-
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route as HttpRoute
 
 from podium.auth import CALLER_HEADER, Caller, Signer
 from podium.coordinator.coordinator import Coordinator
@@ -16,7 +11,8 @@ from podium.coordinator.routes.call import Call, Handler
 from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
 from podium.protocol.routes import ROUTES, Route
-from podium.web import LIFE_HEADER, endpoint, http_error, instance_id, target
+from podium.server.dispatch import Dispatcher
+from podium.web import LIFE_HEADER, Endpoint, endpoint, instance_id, target
 
 HANDLERS: dict[str, Handler] = {
     "get_instance": instances.get_instance,
@@ -43,7 +39,7 @@ _ALIASES = (
 )
 
 
-def make_app(coordinator: Coordinator, signer: Signer) -> Starlette:
+def make_app(coordinator: Coordinator, signer: Signer) -> Dispatcher:
     """The ASGI application of one coordinator."""
     return _Server(coordinator, signer).app()
 
@@ -53,35 +49,32 @@ class _Server:
         self._coordinator = coordinator
         self._signer = signer
 
-    def app(self) -> Starlette:
-        internal = Internal(self._coordinator)
-        routes = [self._route(route) for route in ROUTES if route.owner == "coordinator"]
-        routes += [
-            HttpRoute("/health", endpoint(internal.health), methods=["GET"]),
-            HttpRoute("/admin/status", self._signed(internal.report), methods=["GET"]),
-            HttpRoute("/instances", self._signed(internal.create), methods=["POST"]),
-            HttpRoute("/deploy/agent", self._signed(internal.deploy), methods=["POST"]),
-            *(HttpRoute(path, self._instance(_BY_NAME[name]), methods=[_BY_NAME[name].method]) for path, name in _ALIASES),
-        ]
-        return Starlette(routes=routes, exception_handlers={HTTPException: http_error})
+    def app(self) -> Dispatcher:
+        app, internal = Dispatcher(), Internal(self._coordinator)
+        for route in ROUTES:
+            if route.owner == "coordinator":
+                app.add(route.method, route.path, self._endpoint(route))
+        for path, name in _ALIASES:
+            app.add(_BY_NAME[name].method, path, self._endpoint(_BY_NAME[name]))
+        app.add("GET", "/health", endpoint(internal.health))
+        app.add("GET", "/admin/status", self._signed(internal.report))
+        app.add("POST", "/instances", self._signed(internal.create))
+        app.add("POST", "/deploy/agent", self._signed(internal.deploy))
+        return app
 
-    def _route(self, route: Route) -> HttpRoute:
+    def _endpoint(self, route: Route) -> Endpoint:
         if route.name == "delete_instance":
-            handler = endpoint(self._delete)
-        elif route.built:
-            handler = self._instance(route)
-        else:
-            handler = self._signed(_not_available)
-        return HttpRoute(route.path, handler, methods=[route.method])
+            return endpoint(self._delete)
+        return self._instance(route) if route.built else self._signed(_not_available)
 
-    def _signed(self, handler: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    def _signed(self, handler: Endpoint) -> Endpoint:
         async def checked(request: Request) -> Response:
             self._caller(request)
             return await handler(request)
 
         return endpoint(checked)
 
-    def _instance(self, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    def _instance(self, route: Route) -> Endpoint:
         handler, permission = HANDLERS[route.name], route.permission or ""
 
         async def checked(request: Request) -> Response:

@@ -3,11 +3,8 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route as HttpRoute
 
 from podium.auth import Caller, Keys, Signer
 from podium.cluster.port import Cluster
@@ -24,10 +21,10 @@ from podium.protocol.errors import NotAvailable
 from podium.protocol.routes import ROUTES, Route
 from podium.records.instances import Instances
 from podium.records.requests import Requests
-from podium.web import endpoint, http_error, instance_id
+from podium.server.dispatch import Dispatcher
+from podium.web import Endpoint, endpoint, instance_id
 
 CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
-OpenHandler = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway:
@@ -53,7 +50,7 @@ class Gateway:
         deployments = Deployments(registry, bundle_limits)
         platform = Platform(cluster, store, router, self._upstream, environment)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
-        self._open: dict[str, OpenHandler] = {"health": platform.health, "ready": platform.ready}
+        self._open: dict[str, Endpoint] = {"health": platform.health, "ready": platform.ready}
         self._called: dict[str, CalledHandler] = {
             "create_deployment": deployments.create,
             "list_deployments": deployments.list,
@@ -63,15 +60,16 @@ class Gateway:
             "list_coordinators": platform.coordinators,
         }
 
-    def routes(self) -> list[HttpRoute]:
+    def add_routes(self, app: Dispatcher) -> None:
         """One route of the server for each of the table."""
-        return [HttpRoute(route.path, self._endpoint(route), methods=[route.method]) for route in ROUTES]
+        for route in ROUTES:
+            app.add(route.method, route.path, self._endpoint(route))
 
     async def close(self) -> None:
         """Drop the connections to coordinators."""
         await self._upstream.close()
 
-    def _endpoint(self, route: Route) -> OpenHandler:
+    def _endpoint(self, route: Route) -> Endpoint:
         if route.name in self._open:
             return endpoint(self._open[route.name])
 
@@ -88,18 +86,17 @@ class Gateway:
         return endpoint(answer)
 
 
-def make_app(make_gateway: Callable[[], Gateway]) -> Starlette:
+def make_app(make_gateway: Callable[[], Gateway]) -> Dispatcher:
     """The ASGI application of one gateway, which is made when the event loop runs."""
-    app = Starlette(exception_handlers={HTTPException: http_error})
 
     @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan() -> AsyncIterator[None]:
         gateway = make_gateway()
-        app.router.routes.extend(gateway.routes())
+        gateway.add_routes(app)
         try:
             yield
         finally:
             await gateway.close()
 
-    app.router.lifespan_context = lifespan
+    app = Dispatcher(lifespan)
     return app

@@ -1,0 +1,1 @@
+"""What both HTTP servers stand on: finding the handler of a request."""
