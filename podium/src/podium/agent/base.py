@@ -27,7 +27,8 @@ class BaseAgent:
         """The process has started: the first time, after a sleep, or after a failure."""
 
     async def on_message(self, ctx: "AgentContext", message: dict[str, Any]) -> None:
-        """Answer one message: `text`, `role`, `attachments`, `id`, `attempt` (1, 2, …), `origin` (tenant_id, role, channel).
+        """Answer one message: `text`, `role`, `attachments`, `messages` (what was said before, where the client sends it), `id`,
+        `attempt` (1, 2, …), `origin` (tenant_id, role, channel).
 
         What it changes and sends becomes final together, when it returns. The same message comes again after a failure, so give
         `message["id"]` to whatever you call outside as its idempotency key.
@@ -47,7 +48,8 @@ class BaseAgent:
         """Work beside the messages, from `on_init` until the process ends. What it changes is stored with the next message."""
 
     def on(self, event: str, handler: Handler) -> None:
-        """Call `handler(ctx, content)` for each `event`; the only one is `steer`, guidance that arrives during a turn."""
+        """Call `handler(ctx, content)` for each `event`; the only one is `steer`, guidance that arrives during a turn. Without a
+        handler it waits in `ctx.steers`."""
         if event not in EVENTS:
             raise ValueError(f"there is no event {event!r}; there is {', '.join(EVENTS)}")
         self.__dict__.setdefault("_handlers", {})[event] = handler

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Self
 from podium.agent.elements import Elements
 from podium.agent.log import Log
 from podium.agent.output import Output
+from podium.agent.questions import Decision, Questions
 from podium.protocol.messages import Init
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class AgentContext(Elements):
         self._workspace = init.workspace
         self._sql: TurnConnection | None = None
         self._keep_alives: dict[KeepAlive, str] = {}
+        self._questions = Questions(output)
 
     @property
     def workspace(self) -> "Path":
@@ -75,8 +77,27 @@ class AgentContext(Elements):
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody asked to stop this turn. A second later the hook is cancelled where it awaits."""
+        """Whether somebody asked to stop this turn. Return soon: 0.4 s later the hook is cancelled where it awaits, and an agent
+        that goes on regardless is killed, which undoes the turn."""
         return self._output.scope is not None and self._output.scope.cancelled
+
+    @property
+    def steers(self) -> list[Any]:
+        """Guidance that came during this turn and that no `steer` handler took, oldest first; yours to empty. When a message runs
+        again, so does the guidance it had."""
+        return self._output.scope.steers if self._output.scope else []
+
+    async def ask(self, question: str, **about: Any) -> Any:
+        """Ask the people who read along and return what one of them answers, however long it takes: the time a turn may take
+        stands still meanwhile. `about` is shown with the question, such as `options=["left", "right"]`.
+
+        When the message runs again, the same questions in the same order get the answers they had.
+        """
+        return await self._questions.ask(question, about)
+
+    async def request_permission(self, action: str, **about: Any) -> Decision:
+        """Ask whether `action` may be done; the same way as `ask`. The decision is true where it was granted."""
+        return await self._questions.request(action, about)
 
     def get_config(self, path: str, default: Any = None) -> Any:
         """The configuration value at `path`, such as `model.temperature`; `default` where there is none."""

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import msgspec
 
 from podium.protocol.framing import encode_frame
-from podium.protocol.messages import AgentFailure, Complete, IdleReply, Log, Ready, StateDelta, StreamUpdate
+from podium.protocol.messages import AgentFailure, Complete, IdleReply, Log, Ready, StateDelta, StreamUpdate, ToolRequest
 
 MAX_BYTES = 1024 * 1024
 MAX_FRAMES = 1024
 
-Numbered = Ready | StreamUpdate | StateDelta | Log | Complete | IdleReply | AgentFailure
+Numbered = Ready | StreamUpdate | StateDelta | Log | ToolRequest | Complete | IdleReply | AgentFailure
 _encoder = msgspec.json.Encoder()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from podium.agent.connection import Connection
 from podium.agent.models.delta_state import DeltaState, take_deltas
 from podium.protocol.framing import FrameError
-from podium.protocol.messages import StateDelta, StreamUpdate
+from podium.protocol.messages import StateDelta, StreamUpdate, ToolRequest
 
 YIELD_AFTER_S = 0.002
 
@@ -19,6 +19,7 @@ class Scope:
         self.attempt = attempt
         self.cancelled = False
         self.usage: dict[str, int | float] = {}
+        self.steers: list[Any] = []
         self._counts: dict[str, int] = {}
 
     def count(self, kind: str) -> int:
@@ -46,12 +47,25 @@ class Output:
 
     async def send(self, scope: Scope, element: dict[str, Any]) -> None:
         """Send one element, after the state changes that came before it; waits while too much is unacknowledged."""
+        await self._room(scope)
+        self._connection.send(StreamUpdate(n=0, message_id=scope.message_id, element=element))
+        await self._yield()
+
+    async def request(self, scope: Scope, request_id: str, kind: str, content: dict[str, Any]) -> None:
+        """Send a request the same way."""
+        await self._room(scope)
+        self._connection.send(ToolRequest(n=0, request_id=request_id, message_id=scope.message_id, kind=kind, content=content))
+
+    def withdraw(self, scope: Scope, request_id: str, kind: str) -> None:
+        """Take a request back; nothing happens where its turn has ended."""
+        if scope is self.scope:
+            self._connection.send(ToolRequest(n=0, request_id=request_id, message_id=scope.message_id, kind=kind, content={}))
+
+    async def _room(self, scope: Scope) -> None:
         await self._connection.room()
         if scope is not self.scope:
             raise RuntimeError(f"the turn of message {scope.message_id} has ended: it can have no more output")
         self.flush(scope)
-        self._connection.send(StreamUpdate(n=0, message_id=scope.message_id, element=element))
-        await self._yield()
 
     def flush(self, scope: Scope, *, lazily: bool = False) -> None:
         """Send the state changes so far; ValueError where one does not fit into a frame."""

@@ -21,6 +21,7 @@ from podium.protocol.messages import (
     HOOK_IDLE,
     HOOK_INIT,
     HOOK_SHUTDOWN,
+    Answer,
     Complete,
     ConfigUpdate,
     IdleCheck,
@@ -32,11 +33,12 @@ from podium.protocol.messages import (
     Steer,
     StopTurn,
     ToAgent,
+    ToolResponse,
 )
 
 EXIT_FAILED = 1
 EXIT_ALONE = 75
-STOP_GRACE_S = 1.0
+STOP_GRACE_S = 0.4
 RUN_GRACE_S = 1.0
 FAILURE_ACK_S = 2.0
 SHUTDOWN_ACK_S = 10.0
@@ -62,7 +64,7 @@ class Session:
         self._arrived = asyncio.Event()
         self._scope: Scope | None = None
         self._tasks: list[asyncio.Task[Any]] = []
-        self._stop_early: set[str] = set()
+        self._early: dict[str, list[Steer | StopTurn]] = {}
 
     async def run(self, entrypoint: str, bundle: str) -> int:
         """Live until shutdown, failure or loneliness; return the process's exit code."""
@@ -101,10 +103,10 @@ class Session:
             case Init():
                 if not self._init.done():
                     self._init.set_result(frame)
-            case StopTurn():
-                self._stop(frame.message_id)
-            case Steer():
-                self._steer(frame)
+            case StopTurn() | Steer():
+                self._control(frame)
+            case Answer() | ToolResponse() if self._scope:
+                self._ctx._questions.take(frame)
             case IdleCheck() if self._scope or self._queue:
                 self._connection.send(IdleReply(n=0, idle=False, reason="the agent is at work"))
             case Message():
@@ -117,26 +119,25 @@ class Session:
         self._queue.append(frame)
         self._arrived.set()
 
-    def _stop(self, message_id: str) -> None:
+    def _control(self, frame: Steer | StopTurn) -> None:
+        """Stop or guide the turn it names: the one that runs, or one whose message waits here for its turn."""
         scope = self._scope
-        if scope is None or scope.message_id != message_id:
-            if any(isinstance(frame, Message) and frame.message_id == message_id for frame in self._queue):
-                self._stop_early.add(message_id)
-            return
-        scope.cancelled = True
-        asyncio.get_running_loop().call_later(STOP_GRACE_S, self._cancel, scope)
+        if scope is None or scope.message_id != frame.message_id:
+            if any(isinstance(queued, Message) and queued.message_id == frame.message_id for queued in self._queue):
+                self._early.setdefault(frame.message_id, []).append(frame)
+        elif isinstance(frame, StopTurn):
+            scope.cancelled = True
+            self._ctx._questions.cancel()
+            asyncio.get_running_loop().call_later(STOP_GRACE_S, self._cancel, scope)
+        elif handler := handler_of(self._agent, "steer"):
+            self._tasks.append(self._beside(handler, self._ctx, frame.content))
+        else:
+            scope.steers.append(frame.content)
 
     def _cancel(self, scope: Scope) -> None:
         if self._scope is scope:
             for task in self._tasks:
                 task.cancel()
-
-    def _steer(self, frame: Steer) -> None:
-        handler = handler_of(self._agent, "steer") if self._scope and self._scope.message_id == frame.message_id else None
-        if handler is None:
-            print(f"podium: nothing in the agent takes the guidance for message {frame.message_id}", file=sys.stderr)
-            return
-        self._tasks.append(self._beside(handler, self._ctx, frame.content))
 
     # ---- the life
 
@@ -184,6 +185,8 @@ class Session:
     async def _turn(self, frame: Message) -> None:
         scope = Scope(frame.message_id, frame.attempt)
         await self._hook(scope, self._agent.on_message, _as_dict(frame))
+        if scope.steers:
+            self._ctx.log.info("%d pieces of guidance were not read: no handler, and left in ctx.steers", len(scope.steers))
         reason = "stopped" if scope.cancelled else "end_turn"
         self._connection.turn = None
         self._connection.send(Complete(n=0, message_id=frame.message_id, stop_reason=reason, usage=scope.usage))
@@ -232,9 +235,8 @@ class Session:
         self._scope = self._output.scope = scope
         task = asyncio.create_task(finished(hook, self._ctx, *args))
         self._tasks = [task]
-        if scope and scope.message_id in self._stop_early:
-            self._stop_early.discard(scope.message_id)
-            self._stop(scope.message_id)
+        for frame in self._early.pop(scope.message_id, ()) if scope else ():
+            self._control(frame)
         try:
             for running in self._tasks:  # grows while the first one runs
                 await asyncio.wait({running})

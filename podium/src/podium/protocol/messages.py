@@ -27,6 +27,7 @@ class MessageData(msgspec.Struct, kw_only=True):
     text: str
     role: str = "user"
     attachments: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
 
 # ---- coordinator to agent
@@ -86,7 +87,7 @@ class ConfigUpdate(msgspec.Struct, tag="config_update", kw_only=True):
 
 
 class ToolResponse(msgspec.Struct, tag="tool_response", kw_only=True):
-    """The result of a `tool_request`."""
+    """The platform's own word on a `tool_request`: why it cannot be put to anybody."""
 
     id: str
     request_id: str
@@ -165,7 +166,8 @@ class Log(msgspec.Struct, tag="log", kw_only=True):
 
 
 class ToolRequest(msgspec.Struct, tag="tool_request", kw_only=True):
-    """Ask the platform for something; answered by `tool_response` or, for people, by `answer`."""
+    """Ask a person something, by ASK or PERMISSION; answered by `answer`, or by `tool_response` where it cannot be asked.
+    WITHDRAW takes a question back that nobody has answered."""
 
     n: int
     request_id: str
@@ -212,6 +214,10 @@ class Pong(msgspec.Struct, tag="pong", kw_only=True):
 
 
 FromAgent = Hello | Ready | StreamUpdate | StateDelta | Log | ToolRequest | Complete | IdleReply | AgentFailure | AckId | Pong
+
+ASK = "question"
+PERMISSION = "permission"
+WITHDRAW = "withdraw"
 
 HOOK_INIT = "hook:init"
 """`message_id` of what `on_init` sends; `ready` ends it. The coordinator names the turn, if there is one to commit."""

@@ -89,12 +89,12 @@ async def test_a_message_is_a_dict_with_everything_known_about_it(run: Run) -> N
     async with run(code) as agent:
         await agent.init(secrets={"k": "v"})
         origin = Origin(tenant_id="t", role="admin", channel="ws")
-        data = MessageData(text="hi", role="user", attachments=[{"path": "a"}])
+        data = MessageData(text="hi", role="user", attachments=[{"path": "a"}], messages=[{"role": "user", "text": "ho"}])
         agent.coordinator.send(Message(id="f", message_id="mine", data=data, origin=origin, attempt=3))
         element = (await agent.coordinator.first(StreamUpdate)).element
         assert element["message"] == {
-            "text": "hi", "role": "user", "attachments": [{"path": "a"}], "id": "mine", "attempt": 3,
-            "origin": {"tenant_id": "t", "role": "admin", "channel": "ws"},
+            "text": "hi", "role": "user", "attachments": [{"path": "a"}], "messages": [{"role": "user", "text": "ho"}],
+            "id": "mine", "attempt": 3, "origin": {"tenant_id": "t", "role": "admin", "channel": "ws"},
         }  # fmt: skip
         assert (element["type"], element["name"], element["secret"], element["id"]) == ("custom", "seen", "v", "agent_1")
 
