@@ -129,11 +129,22 @@ def instance_id(request: Request) -> str:
 def query_int(request: Request, name: str, default: int, low: int, high: int) -> int:
     """A whole number from the query, within bounds."""
     text = request.query_params.get(name)
-    if text is None:
-        return default
+    return default if text is None else whole_number(name, text, low, high)
+
+
+def whole_number(name: str, text: str, low: int, high: int) -> int:
+    """A whole number as somebody wrote it, within bounds; InvalidRequest."""
     if not (text.isascii() and text.isdigit() and len(text) < 19 and low <= int(text) <= high):
         raise InvalidRequest(f"{name} must be a whole number from {low} to {high}")
     return int(text)
+
+
+def query_flag(request: Request, name: str) -> bool:
+    """Whether a query says `true`; false where it says `false` or nothing."""
+    text = request.query_params.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidRequest(f"{name} must be true or false")
+    return text == "true"
 
 
 def wait_s(request: Request, default: float) -> float:

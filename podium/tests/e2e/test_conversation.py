@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from podium.client import AsyncPodium
+from podium.protocol.api import LogRecord
 from podium.protocol.errors import IdempotencyMismatch, InstanceExists, NotFound, TurnFailed
 from podium.protocol.events import Event
 from tests.support.platform import AGENTS, EXAMPLES, Platform, deploy, until
@@ -139,6 +140,37 @@ async def test_logs_hold_what_was_printed_and_logged(client: AsyncPodium, agent:
         return "words" in messages and "logged words" in messages
 
     await until(logged)
+
+
+async def test_logs_are_followed_over_sleep_without_waking(client: AsyncPodium, agent: str) -> None:
+    seen: list[LogRecord] = []
+
+    async def follow() -> None:
+        async for record in client.follow_logs(agent, level="info"):
+            seen.append(record)
+
+    following = asyncio.create_task(follow())
+    for n in range(3):
+        await client.send(agent, f"say words {n}")
+        await client.hibernate(agent)
+        await until(lambda n=n: f"words {n}" in [record.message for record in seen])
+        assert (await client.instance(agent)).status == "hibernated"
+    following.cancel()
+    assert [record.message for record in seen if record.message.startswith("words")] == ["words 0", "words 1", "words 2"]
+    assert [record.id for record in seen] == [record.id for record in (await client.logs(agent, limit=1000)).items]
+
+
+async def test_bad_questions_for_logs_are_refused(client: AsyncPodium, agent: str, platform: Platform) -> None:
+    url = f"{platform.url}/api/v1/instances/{agent}/logs"
+    async with httpx.AsyncClient(headers={"authorization": f"Bearer {platform.key}"}) as http:
+        for query, header in (
+            ("follow=yes", ""),
+            ("follow=true&after=x", ""),
+            ("follow=true&level=loud", ""),
+            ("follow=true", "1.5"),
+        ):
+            answer = await http.get(f"{url}?{query}", headers={"last-event-id": header} if header else {})
+            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request"), query
 
 
 async def test_files_are_listed_and_read_without_leaving_the_workspace(

@@ -60,7 +60,12 @@ def problem(error: PodiumError, **headers: str) -> Answer:
 
 def stream(frames: Sequence[Frame], **rest: Any) -> Answer:
     """Frames as an event stream."""
-    return Answer(body=b"".join(map(sse, frames)), headers={"content-type": "text/event-stream"}, **rest)
+    return event_stream(*map(sse, frames), **rest)
+
+
+def event_stream(*frames: bytes, **rest: Any) -> Answer:
+    """Ready-made server-sent events."""
+    return Answer(body=b"".join(frames), headers={"content-type": "text/event-stream"}, **rest)
 
 
 class GatewayDouble:

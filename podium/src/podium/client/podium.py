@@ -15,6 +15,7 @@ from urllib.parse import quote
 from podium.client.context import resolve
 from podium.client.manifest import read_manifest
 from podium.client.pages import all_items
+from podium.client.records import follow_records
 from podium.client.stream import DONE, MessageStream, read_events
 from podium.client.transport import Request, Transport, post
 from podium.client.upload import BundleUpload, Progress
@@ -258,6 +259,18 @@ class AsyncPodium:
         params = {"limit": limit, "offset": offset, "level": level}
         request = Request(method="GET", path=f"{_path(instance_id)}/logs", params=params)
         return (await self._transport.call(request)).read(Page[LogRecord])
+
+    async def follow_logs(
+        self, instance_id: str, *, after: int | None = None, limit: int | None = None, level: str | None = None
+    ) -> AsyncGenerator[LogRecord, None]:
+        """Records of the agent's log as they come, each once, over any number of connections; without an end.
+
+        Begins after the record numbered `after`, else with the newest `limit` (100), and goes on over sleep, crash and restart.
+        """
+        path = f"{_path(instance_id)}/logs"
+        async with aclosing(follow_records(self._transport, path, after, limit, level, self._resume_for_s)) as records:
+            async for record in records:
+                yield record
 
     async def files(self, instance_id: str, path: str | None = None, *, depth: int | None = None) -> list[FileEntry]:
         """The names in the workspace, or below `path`."""

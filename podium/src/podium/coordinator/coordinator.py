@@ -14,7 +14,7 @@ from podium.coordinator.instance import Instance
 from podium.coordinator.keyed_locks import KeyedLocks
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
-from podium.coordinator.logs import LogStore
+from podium.coordinator.log_store import LogStore
 from podium.coordinator.ownership import Ownership
 from podium.deployments.registry import DIGEST_CHARS
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, PodiumError, TooMany, Unavailable

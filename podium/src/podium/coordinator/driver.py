@@ -12,7 +12,7 @@ from podium.coordinator.backoff import delay_s
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status, Trigger, after
-from podium.coordinator.logs import LogStore
+from podium.coordinator.log_store import LogStore
 from podium.coordinator.session import Session
 from podium.coordinator.start import Start, StartFailed
 from podium.coordinator.stream import Stream

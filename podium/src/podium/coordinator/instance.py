@@ -11,7 +11,7 @@ from podium.coordinator.driver import Driver
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
-from podium.coordinator.logs import LogStore
+from podium.coordinator.log_store import LogStore
 from podium.coordinator.stream import Stream
 from podium.coordinator.turn import close_attempt
 from podium.coordinator.waiters import Waiters

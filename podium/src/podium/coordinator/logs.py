@@ -1,89 +1,51 @@
-"""The log of an instance: what the agent said by frames, what its process printed, what the platform has to add.
+"""The log of a launch: what the agent said by frames, what its process printed, what the platform has to add.
 
 stdout and stderr go to a file, never to a pipe: the agent can neither block on the coordinator nor die with it. The file is
-tailed into `logs/agent.db`, and what was read is punched out of it, so that it stays small however long the agent prints. Logs
-are kept as well as the disk allows: losing some never fails a turn.
+tailed into `logs/agent.db`, which remembers how far, so that another coordinator goes on there; what was taken is punched out of
+the file, so that it stays small however long the agent prints. Logs are kept as well as the disk allows: losing some never fails
+a turn.
 """
 
 import asyncio
+import contextlib
 import ctypes
 import os
 from collections.abc import Callable
-from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import apsw
 
 from podium import log
-from podium.protocol.api import LogRecord
-from podium.state.values import from_us, to_us
-from podium.state.writer import Writer
+from podium.coordinator.log_store import LEVELS, Line, LogStore, Taken
+from podium.state.values import to_us
 
 TAIL_EVERY_S = 0.25
 MAX_READ_BYTES = 1024 * 1024
 MAX_BACKLOG_BYTES = 16 * 1024 * 1024
 MAX_LINE_CHARS = 8192
 MAX_BUFFERED = 10_000
-KEEP_RECORDS = 20_000
 LAST_LINES = 20
-LEVELS = ("debug", "info", "warning", "error", "critical")
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-  id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, level TEXT NOT NULL, source TEXT NOT NULL, module TEXT NOT NULL,
-  message TEXT NOT NULL
-) STRICT
-"""
 _libc = ctypes.CDLL(None, use_errno=True)
 _KEEP_SIZE_PUNCH_HOLE = 0x01 | 0x02
 _logger = log.get("logs")
 
 
-class _Line(NamedTuple):
-    at: int
-    level: str
-    source: str
-    module: str
-    message: str
-
-
-class LogStore:
-    """`logs/agent.db`: the newest records of an instance."""
-
-    def __init__(self, path: Path, executor: Executor) -> None:
-        self._connection = apsw.Connection(str(path))
-        self._connection.set_busy_timeout(5000)
-        self._connection.pragma("journal_mode", "wal")
-        self._connection.execute(_SCHEMA)
-        self._writer = Writer(self._connection, executor)
-
-    async def append(self, lines: list[_Line]) -> None:
-        """Store lines and drop the oldest above KEEP_RECORDS."""
-        await self._writer.run(lambda db: _append(db, lines))
-
-    async def read(self, limit: int, offset: int, level: str | None) -> list[LogRecord]:
-        """The newest `limit` records after skipping the newest `offset`, oldest first; of `level` or worse."""
-        return await self._writer.run(lambda db: _read(db, limit, offset, level))
-
-    async def close(self) -> None:
-        """Close the file."""
-        await self._writer.idle()
-        self._writer.close()
-        self._connection.close()
-
-
 class AgentLog:
-    """The log of one launch: collects, tails the output file, writes in groups."""
+    """The log of one launch: collects, tails the output file, writes in groups. `taken` says where to go on."""
 
-    def __init__(self, store: LogStore, output: Path, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: LogStore, output: Path, clock: Callable[[], datetime], taken: Taken) -> None:
         self._store = store
         self._output = output
         self._clock = clock
-        self._buffer: list[_Line] = []
-        self._offset = 0
+        self._launch_id = taken.launch_id
+        self._buffer: list[Line] = []
+        self._n = self._stored_n = taken.n
+        self._read_bytes = taken.output_bytes
+        self._taken_bytes = taken.output_bytes
+        self._punched_bytes = 0
         self._partial = b""
+        self._flushing = asyncio.Lock()
+        self._ending = asyncio.Event()
         self._task = asyncio.create_task(self._follow())
 
     def now(self) -> datetime:
@@ -94,19 +56,44 @@ class AgentLog:
         """Take one record; beyond MAX_BUFFERED it is dropped."""
         if len(self._buffer) < MAX_BUFFERED:
             level = level.lower() if level.lower() in LEVELS else "info"
-            self._buffer.append(_Line(to_us(self._clock()), level, source, module[:256], message[:MAX_LINE_CHARS]))
+            self._buffer.append(Line(to_us(self._clock()), level, source, module[:256], message[:MAX_LINE_CHARS]))
+
+    def frame(self, n: int, level: str, message: str, module: str) -> None:
+        """Take the record of the agent's frame `n`; one that an earlier coordinator has stored is known."""
+        if n > self._n:
+            self._n = n
+            self.add(level, "agent", message, module)
+
+    async def keep(self) -> None:
+        """Store the records of frames, before the state counts those as taken."""
+        if self._n > self._stored_n:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what was taken until now; where the disk refuses, it is gone."""
+        async with self._flushing:
+            lines, self._buffer = self._buffer, []
+            if not lines:
+                return
+            taken = Taken(self._launch_id, max(0, self._read_bytes - len(self._partial)), self._n)
+            try:
+                await self._store.append(lines, taken)
+            except OSError as error:
+                _logger.warning("log records were dropped", count=len(lines), error=str(error))
+            self._taken_bytes, self._stored_n = taken.output_bytes, taken.n
 
     async def drain(self) -> None:
         """Take what the ended process has printed, store everything, and stop."""
-        self._task.cancel()
+        self._ending.set()
         await asyncio.wait({self._task})
         for _ in range(MAX_BACKLOG_BYTES // MAX_READ_BYTES + 1):  # something it has left behind may print for ever
             if not self._read():
                 break
-            await self._flush()
+            await self.flush()
         if self._partial:
             self.add("info", "output", self._partial.decode(errors="replace"))
-        await self._flush()
+            self._partial = b""
+        await self.flush()
 
     async def last_lines(self) -> list[str]:
         """The newest lines, for whoever asks why it ended."""
@@ -116,19 +103,12 @@ class AgentLog:
             return []
 
     async def _follow(self) -> None:
-        while True:
+        while not self._ending.is_set():
             self._read()
-            await self._flush()
-            await asyncio.sleep(TAIL_EVERY_S)
-
-    async def _flush(self) -> None:
-        if not self._buffer:
-            return
-        lines, self._buffer = self._buffer, []
-        try:
-            await self._store.append(lines)
-        except OSError as error:
-            _logger.warning("log records were dropped", count=len(lines), error=str(error))
+            await self.flush()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAIL_EVERY_S):
+                    await self._ending.wait()
 
     def _read(self) -> bool:
         """Take lines from the output file; whether there were any."""
@@ -137,6 +117,7 @@ class AgentLog:
         except OSError:  # the agent has printed nothing yet, or there is no descriptor left: at the next look
             return False
         try:
+            self._punch(fd)
             data = self._take(fd)
         finally:
             os.close(fd)
@@ -149,32 +130,18 @@ class AgentLog:
 
     def _take(self, fd: int) -> bytes:
         size = os.fstat(fd).st_size
-        if size < self._offset:
-            self._offset = 0  # the agent holds the descriptor and has cut its own file
-        if size - self._offset > MAX_BACKLOG_BYTES:
-            self.add(
-                "warning", "platform", f"{size - self._offset - MAX_READ_BYTES} bytes of output came too fast and were dropped"
-            )
-            self._offset = size - MAX_READ_BYTES
-        data = os.pread(fd, MAX_READ_BYTES, self._offset)
-        self._offset += len(data)
-        if data:
-            punched = ctypes.c_long(self._offset)
-            _libc.fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_long(0), punched)  # where that fails the file just grows
+        if size < self._read_bytes:
+            self._read_bytes = self._punched_bytes = 0  # the agent holds the descriptor and has cut its own file
+        if size - self._read_bytes > MAX_BACKLOG_BYTES:
+            dropped = size - self._read_bytes - MAX_READ_BYTES
+            self.add("warning", "platform", f"{dropped} bytes of output came too fast and were dropped")
+            self._read_bytes = size - MAX_READ_BYTES
+        data = os.pread(fd, MAX_READ_BYTES, self._read_bytes)
+        self._read_bytes += len(data)
         return data
 
-
-def _append(db: apsw.Connection, lines: list[_Line]) -> None:
-    db.executemany("INSERT INTO records (at, level, source, module, message) VALUES (?, ?, ?, ?, ?)", lines)
-    db.execute("DELETE FROM records WHERE id <= (SELECT max(id) FROM records) - ?", (KEEP_RECORDS,))
-
-
-def _read(db: apsw.Connection, limit: int, offset: int, level: str | None) -> list[LogRecord]:
-    wanted = LEVELS[LEVELS.index(level) :] if level else LEVELS
-    places = ", ".join("?" * len(wanted))
-    query = f"SELECT id, at, level, source, module, message FROM records WHERE level IN ({places})"  # noqa: S608 - placeholders
-    rows: list[Any] = db.execute(f"{query} ORDER BY id DESC LIMIT ? OFFSET ?", (*wanted, limit, offset)).fetchall()
-    return [
-        LogRecord(id=number, at=from_us(at), level=level, source=source, module=module, message=message)
-        for number, at, level, source, module, message in reversed(rows)
-    ]
+    def _punch(self, fd: int) -> None:
+        """Give back the room of what is stored; where that fails the file just grows."""
+        if self._taken_bytes > self._punched_bytes:
+            self._punched_bytes = self._taken_bytes
+            _libc.fallocate(fd, _KEEP_SIZE_PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(self._taken_bytes))

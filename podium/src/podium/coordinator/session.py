@@ -172,7 +172,7 @@ class Session:
     def _collect(self, group: Group, work: Work | None, frame: FromAgent) -> None:
         match frame:
             case Log():
-                self._log.add(frame.level, "agent", frame.message, frame.module)
+                self._log.frame(frame.n, frame.level, frame.message, frame.module)
             case StreamUpdate() if work and frame.message_id == work.wire_id:
                 self._collect_event(group, work, frame)
             case StateDelta() if work and frame.message_id == work.wire_id:
@@ -195,6 +195,7 @@ class Session:
     async def _append(self, group: Group) -> None:
         if not group.n:
             return
+        await self._log.keep()
         events = await self._stored(lambda: self._state.append(group))
         crash_point("grouped")
         if events and self._work and self._work.first_seq is None:
@@ -215,6 +216,7 @@ class Session:
         work.settle(Done(frame, committed))
 
     async def _commit(self, work: Work, frame: FromAgent, group: Group) -> Committed:
+        await self._log.keep()
         version = await asyncio.to_thread(self._workspace.commit) if self._workspace.versioned else None
         stop_reason, usage = self._ending(frame)
         end = TurnEnd(

@@ -3,7 +3,17 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
+import msgspec
+
+from podium.protocol.api import LogRecord
+
 HEARTBEAT_S = 15.0
+_encoder = msgspec.json.Encoder()
+
+
+def record_frame(record: LogRecord) -> bytes:
+    """A log record as one server-sent event, whose `id` is the record's number."""
+    return b"id: %d\nevent: log\ndata: %s\n\n" % (record.id, _encoder.encode(record))
 
 
 async def heartbeat(frames: AsyncIterator[bytes], every_s: float = HEARTBEAT_S) -> AsyncGenerator[bytes, None]:

@@ -10,7 +10,8 @@ from podium.coordinator.host import Host
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Trigger
 from podium.coordinator.link import Link
-from podium.coordinator.logs import AgentLog, LogStore
+from podium.coordinator.log_store import LogStore, Taken
+from podium.coordinator.logs import AgentLog
 from podium.coordinator.session import Session
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Work
@@ -115,7 +116,7 @@ class Start:
         crash_point("launched")
         await self._state.launched(self._launch_id, launch.pid, launch.start_time)
         self._phase("launch")
-        agent_log = AgentLog(self._logs, self._directory.output, self._host.clock)
+        agent_log = AgentLog(self._logs, self._directory.output, self._host.clock, Taken(self._launch_id, 0, 0))
         return Session(self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log)
 
     async def _initialize(self, session: Session, config: dict[str, Any]) -> None:

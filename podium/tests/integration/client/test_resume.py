@@ -9,12 +9,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podium.client import AsyncPodium, Unreachable
+from podium.coordinator.sse import record_frame
 from podium.protocol import errors
+from podium.protocol.api import LogRecord
 from podium.protocol.events import Event, Frame, Reset, Truncate
 from podium.protocol.ids import Cursor, parse_cursor
 from tests.support.event_line import EventLine
-from tests.support.gateway_double import KEY, Answer, GatewayDouble, Received, json_answer, problem, running_double, stream
-from tests.support.samples import message
+from tests.support.gateway_double import (
+    KEY,
+    Answer,
+    GatewayDouble,
+    Received,
+    event_stream,
+    json_answer,
+    problem,
+    running_double,
+    stream,
+)
+from tests.support.samples import NOW, message
 
 EVENTS = "/api/v1/instances/a1/events"
 MESSAGES = "/api/v1/instances/a1/messages"
@@ -50,6 +62,31 @@ def apply(view: list[Event], frame: Frame) -> None:
 
 async def collect(podium: AsyncPodium, message_id: str = "m") -> list[Frame]:
     return [frame async for frame in podium.stream("a1", "hello", message_id=message_id)]
+
+
+async def test_log_records_over_cuts_come_once(double: GatewayDouble, podium: AsyncPodium) -> None:
+    records = [LogRecord(id=n, at=NOW, level="info", source="agent", message=str(n)) for n in range(3, 9)]
+    size = len(record_frame(records[0]))
+
+    def serve(request: Received) -> Answer:
+        after = int(request.query.get("after", ["0"])[0])
+        frames = [record_frame(record) for record in records if record.id > max(0, after - 1)]  # one of them is known
+        return event_stream(*frames, cut_after=2 * size + size // 2 if after < 7 else None, open_end=after >= 7)
+
+    double.on("GET", "/api/v1/instances/a1/logs", serve)
+    seen: list[LogRecord] = []
+    async with aclosing(podium.follow_logs("a1")) as following:
+        async for record in following:
+            seen.append(record)
+            if record.id == 8:
+                break
+    assert seen == records
+
+
+async def test_a_log_stream_of_something_else_is_refused(double: GatewayDouble, podium: AsyncPodium) -> None:
+    double.on("GET", "/api/v1/instances/a1/logs", event_stream(b"event: log\ndata: {}\n\n"))
+    with pytest.raises(errors.InternalError, match="not a log record"):
+        await anext(podium.follow_logs("a1"))
 
 
 PHASES = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 4), st.integers(0, 3), st.integers(0, 1500)), max_size=5)

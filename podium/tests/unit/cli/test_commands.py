@@ -13,9 +13,10 @@ import msgspec
 import pytest
 
 from podium.client.pack import pack
+from podium.coordinator.sse import record_frame
 from podium.protocol import api, errors
 from tests.support.event_line import EventLine
-from tests.support.gateway_double import KEY, Answer, GatewayDouble, Received, json_answer, problem, stream
+from tests.support.gateway_double import KEY, Answer, GatewayDouble, Received, event_stream, json_answer, problem, stream
 from tests.support.samples import DEPLOYMENT, NOW, REPLY, instance, message
 from tests.unit.cli.conftest import Podium
 
@@ -218,6 +219,18 @@ class TestLooking:
         assert podium("logs", "a1", "--limit", "5", "--level", "info").out == "2026-01-01T00:00:00Z info    agent    hello\n"
         assert double.requests[0].query == {"limit": ["5"], "level": ["info"]}
         assert podium("logs", "a1", "--json").json()["items"][0]["message"] == "hello"
+
+    def test_logs_are_followed_until_an_error(self, podium: Podium, double: GatewayDouble) -> None:
+        record = api.LogRecord(id=1, at=NOW, level="info", source="agent", message="hello")
+        double.on("GET", f"{INSTANCE}/logs", event_stream(record_frame(record)), problem(errors.NotFound("deleted")))
+        ran = podium("logs", "a1", "-f", "--limit", "5")
+        assert (ran.code, ran.out) == (4, "2026-01-01T00:00:00Z info    agent    hello\n")
+        assert [request.query for request in double.requests] == [
+            {"follow": ["true"], "limit": ["5"]},
+            {"follow": ["true"], "limit": ["5"], "after": ["1"]},
+        ]
+        double.on("GET", f"{INSTANCE}/logs", event_stream(record_frame(record)), problem(errors.NotFound("deleted")))
+        assert [item["message"] for item in podium("logs", "a1", "--follow", "--json").lines()] == ["hello"]
 
     def test_events_go_on_until_an_error(self, podium: Podium, double: GatewayDouble) -> None:
         line = EventLine()

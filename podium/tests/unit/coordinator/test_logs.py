@@ -5,13 +5,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from podium.coordinator import logs
-from podium.coordinator.logs import LAST_LINES, MAX_LINE_CHARS, MAX_READ_BYTES, AgentLog, LogStore
+from podium.coordinator import log_store, logs
+from podium.coordinator.log_store import Line, LogStore, Taken
+from podium.coordinator.logs import LAST_LINES, MAX_LINE_CHARS, MAX_READ_BYTES, AgentLog
 from podium.protocol.api import LogRecord
+from podium.protocol.errors import TooMany
 from tests.support.states import EXECUTOR, START, Clock
 
 DEADLINE_S = 20.0
@@ -34,8 +35,8 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "TAIL_EVERY_S", 0.005)
 
 
-def agent_log(store: LogStore, output: Path) -> AgentLog:
-    return AgentLog(store, output, Clock())
+def agent_log(store: LogStore, output: Path, taken: Taken | None = None) -> AgentLog:
+    return AgentLog(store, output, Clock(), taken or Taken("launch", 0, 0))
 
 
 async def everything(store: LogStore) -> list[LogRecord]:
@@ -168,10 +169,10 @@ class Endless(LogStore):
 
     output: Path
 
-    async def append(self, lines: list[Any]) -> None:
+    async def append(self, lines: list[Line], taken: Taken) -> None:
         with self.output.open("ab") as stdout:
             stdout.write(b"more\n")
-        await super().append(lines)
+        await super().append(lines, taken)
 
 
 async def test_an_output_that_never_ends_does_not_keep_the_log_from_ending(tmp_path: Path, output: Path) -> None:
@@ -221,6 +222,83 @@ async def test_the_last_lines_tell_why_it_ended(store: LogStore, output: Path) -
     assert len(lines[-1]) == 1000
 
 
+# ---- another coordinator goes on
+
+
+async def test_another_coordinator_goes_on_where_the_records_end(store: LogStore, output: Path) -> None:
+    first = agent_log(store, output)
+    with output.open("ab", buffering=0) as stdout:
+        stdout.write(b"one\ntwo\nthr")
+        await until(lambda: _is(messages(store), ["one", "two"]))
+        first._ending.set()  # the coordinator dies: what it has read and not stored is gone with it
+        stdout.write(b"ee\nfour")
+    second = agent_log(store, output, await store.taken("launch"))
+    await second.drain()
+    assert await messages(store) == ["one", "two", "three", "four"]
+    assert (await store.taken("launch")).output_bytes == output.stat().st_size
+
+
+async def test_records_of_frames_are_stored_before_the_frames_count_and_once(store: LogStore, output: Path) -> None:
+    first = agent_log(store, output)
+    first.frame(3, "info", "said", "notes")
+    await first.keep()
+    assert await messages(store) == ["said"]
+    await first.drain()
+    second = agent_log(store, output, await store.taken("launch"))
+    second.frame(3, "info", "said", "notes")
+    second.frame(4, "info", "said again", "notes")
+    await second.drain()
+    assert await messages(store) == ["said", "said again"]
+
+
+async def test_a_new_launch_begins_anew(store: LogStore, output: Path) -> None:
+    await fill(store, output, "info")
+    assert await store.taken("another") == Taken("another", 0, 0)
+
+
+# ---- readers that follow
+
+
+async def test_a_reader_gets_what_is_there_and_what_comes_each_once(store: LogStore, output: Path) -> None:
+    await fill(store, output, *["info"] * 3)
+    following = store.follow(1, None)
+    assert [record.id for record in await anext(following)] == [2, 3]
+    coming = asyncio.ensure_future(anext(following))
+    await fill(store, output, *["info"] * 2)
+    assert [record.id for record in await coming] == [4, 5]
+    await following.aclose()
+
+
+async def test_a_reader_of_bad_news_is_not_told_of_other(store: LogStore, output: Path) -> None:
+    following = store.follow(0, "error")
+    coming = asyncio.ensure_future(anext(following))
+    await fill(store, output, "info", "debug", "warning")
+    await fill(store, output, "critical")
+    assert [(record.id, record.level) for record in await coming] == [(4, "critical")]
+    await following.aclose()
+
+
+async def test_a_reader_is_given_a_page_at_a_time(store: LogStore, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_store, "PAGE_RECORDS", 2)
+    await fill(store, output, *["info"] * 5)
+    following = store.follow(0, None)
+    assert [[record.id for record in await anext(following)] for _ in range(3)] == [[1, 2], [3, 4], [5]]
+    await following.aclose()
+
+
+async def test_readers_are_bounded_and_end_with_the_store(tmp_path: Path) -> None:
+    store = LogStore(tmp_path / "other.db", EXECUTOR)
+    following = store.follow(0, None)
+    waiting = asyncio.ensure_future(anext(following))
+    await asyncio.sleep(0)
+    with pytest.raises(TooMany, match="1 readers follow this log"):
+        store.require_room(1)
+    await store.close()
+    with pytest.raises(StopAsyncIteration):
+        await waiting
+    store.require_room(1)
+
+
 # ---- the store
 
 
@@ -248,7 +326,7 @@ async def test_a_level_asks_for_that_and_worse(store: LogStore, output: Path, le
 
 
 async def test_only_the_newest_are_kept(store: LogStore, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "KEEP_RECORDS", 3)
+    monkeypatch.setattr(log_store, "KEEP_RECORDS", 3)
     await fill(store, output, *["info"] * 5)
     await fill(store, output, *["info"] * 2)
     assert await messages(store) == ["4", "0", "1"]
@@ -280,4 +358,4 @@ async def _is(found: Awaitable[list[str]], wanted: list[str]) -> bool:
 
 
 async def _read_up_to(log: AgentLog, size: int) -> bool:
-    return log._offset == size
+    return log._read_bytes == size

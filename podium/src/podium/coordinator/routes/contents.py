@@ -1,23 +1,25 @@
 """What an instance holds: events, state, logs, files. Reading wakes nobody."""
 
+import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from starlette.responses import Response, StreamingResponse
 
-from podium.coordinator.logs import LEVELS
+from podium.coordinator.log_store import LEVELS
 from podium.coordinator.routes.call import Call
-from podium.coordinator.sse import heartbeat
+from podium.coordinator.sse import heartbeat, record_frame
 from podium.coordinator.stream import Position
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest
 from podium.protocol.events import Status, sse
 from podium.protocol.ids import parse_cursor
-from podium.web import event_stream, json_response, query_int, refuse_parameters
+from podium.web import event_stream, json_response, query_flag, query_int, refuse_parameters, whole_number
 from podium.workspace.port import Entry, OpenFile
 
 MAX_PAGE = 1000
+MAX_RECORD = 2**62
 CHUNK_BYTES = 256 * 1024
 
 
@@ -53,15 +55,33 @@ async def state(call: Call) -> Response:
 
 
 async def logs(call: Call) -> Response:
-    """The newest records, oldest first."""
+    """The newest records, oldest first; with `follow=true` an event stream that goes on, from `after` or Last-Event-ID."""
     request = call.request
-    refuse_parameters(request, "follow")
     level = request.query_params.get("level")
     if level is not None and level not in LEVELS:
         raise InvalidRequest(f"level must be one of {', '.join(LEVELS)}")
     limit = query_int(request, "limit", 100, 1, MAX_PAGE)
+    if query_flag(request, "follow"):
+        call.instance.logs.require_room(call.instance.host.limits.readers)
+        return event_stream(heartbeat(_records(call, await _begin(call, limit, level), level)))
     offset = query_int(request, "offset", 0, 0, 10**9)
     return json_response(api.Page(items=await call.instance.logs.read(limit, offset, level)))
+
+
+async def _begin(call: Call, limit: int, level: str | None) -> int:
+    """The number after which to follow: as asked, else so that the newest `limit` records come first."""
+    if "after" not in call.request.query_params and (last := call.request.headers.get("last-event-id", "")):
+        return whole_number("Last-Event-ID", last, 0, MAX_RECORD)
+    if "after" in call.request.query_params:
+        return query_int(call.request, "after", 0, 0, MAX_RECORD)
+    newest = await call.instance.logs.read(limit, 0, level)
+    return newest[0].id - 1 if newest else 0
+
+
+async def _records(call: Call, after: int, level: str | None) -> AsyncIterator[bytes]:
+    async with call.instance.using(), contextlib.aclosing(call.instance.logs.follow(after, level)) as following:
+        async for records in following:
+            yield b"".join(record_frame(record) for record in records)
 
 
 async def list_files(call: Call) -> Response:
