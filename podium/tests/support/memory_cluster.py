@@ -1,9 +1,10 @@
 """Discovery in memory, for tests of what uses it. `reachable` False makes every call fail as a dead Valkey does."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
-from podium.cluster.port import CoordinatorInfo, Owned
+from podium.cluster.port import CoordinatorInfo, Owned, PublishedConfig
 
 
 class MemoryCluster:
@@ -14,6 +15,8 @@ class MemoryCluster:
         self._clock = clock
         self._coordinators: dict[str, tuple[CoordinatorInfo, float]] = {}
         self._routes: dict[str, Owned] = {}
+        self._published: PublishedConfig | None = None
+        self._listeners: set[asyncio.Queue[PublishedConfig | None]] = set()
 
     async def announce(self, info: CoordinatorInfo, ttl_s: float) -> None:
         await self.ping()
@@ -40,6 +43,32 @@ class MemoryCluster:
     async def drop_route(self, instance_id: str) -> None:
         await self.ping()
         self._routes.pop(instance_id, None)
+
+    async def publish_config(self, published: PublishedConfig) -> None:
+        await self.ping()
+        if self._published is None or published.revision >= self._published.revision:
+            self._published = published
+            for listener in self._listeners:
+                listener.put_nowait(published)
+
+    async def config_updates(self) -> AsyncGenerator[PublishedConfig | None, None]:
+        await self.ping()
+        listener = asyncio.Queue[PublishedConfig | None]()
+        self._listeners.add(listener)
+        try:
+            yield self._published
+            while (published := await listener.get()) is not None:
+                yield published
+        finally:
+            self._listeners.discard(listener)
+        raise ConnectionError("discovery was switched off")
+
+    def switch_off(self) -> None:
+        """Stop answering, forget everything and end those who listen."""
+        self.reachable = False
+        self._coordinators, self._routes, self._published = {}, {}, None
+        for listener in self._listeners:
+            listener.put_nowait(None)
 
     async def ping(self) -> None:
         if not self.reachable:

@@ -25,6 +25,7 @@ from podium import log
 from podium.auth import Keys, Signer
 from podium.cluster.valkey import ValkeyCluster
 from podium.config import ConfigError, Settings, load_settings
+from podium.coordinator.configuration import Configuration
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.host import Host, Limits
 from podium.coordinator.layout import DataDirectory
@@ -37,9 +38,12 @@ from podium.deployments.interpreter import NoInterpreter, choose_interpreter
 from podium.deployments.registry import Registry
 from podium.gateway.app import Gateway
 from podium.gateway.app import make_app as gateway_app
+from podium.gateway.ensemble import Ensemble
 from podium.launcher.processes import ProcessLauncher
 from podium.objectstore.directory import DirectoryStore
+from podium.records.configuration import Configurations
 from podium.records.instances import Instances
+from podium.sealing import Sealer
 from podium.server.dispatch import Dispatcher
 from podium.state.sqlite import SqliteState
 from podium.web import listening_fd
@@ -63,12 +67,13 @@ def bundle_limits(settings: Settings) -> BundleLimits:
 
 async def run_gateway(settings: Settings) -> None:
     """Serve the public API until told to stop."""
-    signer, keys = _secrets(settings)
+    signer, keys, sealer = _secrets(settings)
     cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
 
     def make_gateway() -> Gateway:
         return Gateway(
-            store=object_store(settings), cluster=cluster, keys=keys, signer=signer, environment=settings.environment,
+            store=object_store(settings), cluster=cluster, keys=keys, signer=signer, sealer=sealer,
+            ensemble=Ensemble(settings.ensemble_url, settings.ensemble_api_key), environment=settings.environment,
             bundle_limits=bundle_limits(settings), max_message_bytes=settings.max_message_size_bytes,
         )  # fmt: skip
 
@@ -79,14 +84,15 @@ async def run_gateway(settings: Settings) -> None:
 async def run_coordinator(settings: Settings) -> None:
     """Own the instances of the data directory until told to stop."""
     arm(os.environ)
-    signer, _ = _secrets(settings)
+    signer, _, sealer = _secrets(settings)
     directory = DataDirectory(settings.data)
     directory.prepare()
     with _locked(directory), ThreadPoolExecutor(STATE_THREADS, "state") as executor:
         cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
         store = object_store(settings)
         uids = Uids(directory.host_db)
-        host = await _host(settings, directory, store, uids, executor)
+        configuration = Configuration(Configurations(store, settings.environment), cluster)
+        host = await _host(settings, directory, store, uids, executor, configuration, sealer)
         records = Instances(store, settings.environment)
         coordinator = Coordinator(host, records, cluster, settings.coordinator_url)
         await coordinator.start()
@@ -107,8 +113,9 @@ def object_store(settings: Settings) -> DirectoryStore:
 
 
 async def _host(
-    settings: Settings, directory: DataDirectory, store: DirectoryStore, uids: Uids, executor: ThreadPoolExecutor
-) -> Host:
+    settings: Settings, directory: DataDirectory, store: DirectoryStore, uids: Uids, executor: ThreadPoolExecutor,
+    configuration: Configuration, sealer: Sealer,
+) -> Host:  # fmt: skip
     agent_uid = uids.build_uid  # what one unprivileged uid can execute, all can
     interpreter = choose_interpreter(str(settings.agent_python) if settings.agent_python else None, agent_uid)
     cache = await open_cache(
@@ -125,7 +132,7 @@ async def _host(
         deployments=cache,
         states=SqliteState, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
         boot_id=Path(os.environ.get(BOOT_ID_VARIABLE, BOOT_ID_FILE)).read_text().strip(), coordinator_id=settings.coordinator_id,
-        incarnation=secrets.token_hex(8), limits=limits,
+        incarnation=secrets.token_hex(8), limits=limits, configuration=configuration, sealer=sealer,
     )  # fmt: skip
 
 
@@ -139,9 +146,10 @@ def _required(value: str | None, name: str) -> str:
     return value
 
 
-def _secrets(settings: Settings) -> tuple[Signer, Keys]:
-    signer = Signer(_required(settings.secrets_key, "SECRETS_KEY"))
-    return signer, Keys(_required(settings.admin_api_key, "ADMIN_API_KEY"))
+def _secrets(settings: Settings) -> tuple[Signer, Keys, Sealer]:
+    root = _required(settings.secrets_key, "SECRETS_KEY")
+    keys = Keys(_required(settings.admin_api_key, "ADMIN_API_KEY"))
+    return Signer(root), keys, Sealer(root, settings.secrets_key_previous)
 
 
 @contextlib.contextmanager

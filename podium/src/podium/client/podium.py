@@ -40,6 +40,7 @@ from podium.protocol.ids import INSTANCE_ID, MESSAGE_ID, Cursor, checked, new_id
 
 UPLOAD_ANSWER_S = 600.0
 _INSTANCES = "/api/v1/instances"
+_CONFIG = "/api/v1/config"
 _DEPLOYMENTS = "/api/v1/deployments"
 _DEPLOYMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:@+-]{0,255}", re.ASCII)
 
@@ -95,6 +96,18 @@ class AsyncPodium:
     async def coordinators(self) -> list[CoordinatorStatus]:
         """The coordinators that announce themselves. Needs an admin key."""
         return await all_items(self._transport, "/api/v1/coordinators", CoordinatorStatus)
+
+    async def config(self) -> dict[str, Any]:
+        """The runtime configuration of all agents."""
+        return (await self._transport.call(_get(_CONFIG))).read(dict[str, Any])
+
+    async def configure(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the runtime configuration; running agents are told."""
+        return (await self._transport.call(Request(method="PUT", path=_CONFIG, body=dict(config)))).read(dict[str, Any])
+
+    async def models(self) -> dict[str, Any]:
+        """What the endpoint for models lists."""
+        return (await self._transport.call(_get(f"{_CONFIG}/models"))).read(dict[str, Any])
 
     # ---- deployments
 

@@ -1,6 +1,7 @@
 """What gateways and coordinators ask of discovery. Nothing here is the truth: losing all of it loses nothing durable."""
 
-from typing import Protocol
+from collections.abc import AsyncGenerator
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,6 +25,13 @@ class Owned(msgspec.Struct, kw_only=True, frozen=True):
     life: int
 
 
+class PublishedConfig(msgspec.Struct, kw_only=True, frozen=True):
+    """A copy of the runtime configuration; of two, the higher `revision` is newer."""
+
+    revision: int
+    config: dict[str, Any]
+
+
 class Cluster(Protocol):
     """Discovery. Every method raises ConnectionError where it cannot be reached; callers go on without."""
 
@@ -44,6 +52,15 @@ class Cluster(Protocol):
 
     async def drop_route(self, instance_id: str) -> None:
         """Forget who owns an instance."""
+
+    async def publish_config(self, published: PublishedConfig) -> None:
+        """Keep a copy and tell all who listen; a lower revision never replaces a higher one and is not told."""
+
+    def config_updates(self) -> AsyncGenerator[PublishedConfig | None, None]:
+        """The copy that is kept (None where there is none) once nothing can be missed any more, then each that is published.
+
+        Ends with ConnectionError; who begins anew may have missed some.
+        """
 
     async def ping(self) -> None:
         """Return where discovery answers."""

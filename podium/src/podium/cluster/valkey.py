@@ -3,17 +3,20 @@
 podium:coordinators          the ids of all coordinators that were announced and not found expired yet
 podium:coordinator:{id}      CoordinatorInfo as JSON, gone after its time to live
 podium:route:{instance_id}   hash of `epoch` and `owned`, which is Owned as JSON
+podium:config                hash of `revision` and `published`, which is PublishedConfig as JSON
+framework.config_update      channel on which each PublishedConfig is published
 """
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import msgspec
 from valkey.asyncio import BlockingConnectionPool, Valkey
 from valkey.exceptions import ValkeyError
 
-from podium.cluster.port import CoordinatorInfo, Owned
+from podium.cluster.port import CoordinatorInfo, Owned, PublishedConfig
 
 TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 16
@@ -21,6 +24,9 @@ MAX_CONNECTIONS = 16
 _INDEX = "podium:coordinators"
 _COORDINATOR = "podium:coordinator:"
 _ROUTE = "podium:route:"
+
+_CONFIG = "podium:config"
+CONFIG_CHANNEL = "framework.config_update"
 
 _ANNOUNCE = """
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
@@ -40,6 +46,14 @@ _SET_ROUTE = """
 local known = tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if known <= tonumber(ARGV[2]) then
   redis.call('HSET', KEYS[1], 'owned', ARGV[1], 'epoch', ARGV[2])
+end
+"""
+
+_PUBLISH_CONFIG = """
+local known = tonumber(redis.call('HGET', KEYS[1], 'revision') or '0')
+if known <= tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'published', ARGV[1], 'revision', ARGV[2])
+  redis.call('PUBLISH', ARGV[3], ARGV[1])
 end
 """
 
@@ -86,6 +100,23 @@ class ValkeyCluster:
     async def drop_route(self, instance_id: str) -> None:
         await self._ask("DEL", _ROUTE + instance_id)
 
+    async def publish_config(self, published: PublishedConfig) -> None:
+        await self._run(_PUBLISH_CONFIG, [_CONFIG], msgspec.json.encode(published), published.revision, CONFIG_CHANNEL)
+
+    async def config_updates(self) -> AsyncGenerator[PublishedConfig | None, None]:
+        try:
+            async with aclosing(self._valkey.pubsub()) as channel:
+                async with asyncio.timeout(TIMEOUT_S):
+                    await channel.subscribe(CONFIG_CHANNEL)
+                async for message in channel.listen():
+                    if message["type"] == "subscribe":
+                        yield _config(await self._ask("HGET", _CONFIG, "published"))
+                    elif (published := _config(message["data"])) is not None:
+                        yield published
+        except (ValkeyError, OSError) as error:
+            raise ConnectionError(f"Valkey does not answer: {str(error) or type(error).__name__}") from error
+        raise ConnectionError("Valkey has ended the subscription")
+
     async def ping(self) -> None:
         await self._ask("PING")
 
@@ -98,3 +129,10 @@ class ValkeyCluster:
                 return await self._valkey.execute_command(*words)
         except (ValkeyError, OSError) as error:
             raise ConnectionError(f"Valkey does not answer: {str(error) or type(error).__name__}") from error
+
+
+def _config(document: bytes | None) -> PublishedConfig | None:
+    try:
+        return None if document is None else msgspec.json.decode(document, type=PublishedConfig)
+    except msgspec.DecodeError:  # written by a release that speaks otherwise: as good as unknown
+        return None

@@ -79,6 +79,13 @@ def _http_url(text: str) -> str:
     return f"{url.scheme}://{url.netloc}"
 
 
+def _base_url(text: str) -> str:
+    url = urlsplit(text)
+    if url.scheme not in ("http", "https") or not url.hostname or url.username or url.query or url.fragment or url.port == 0:
+        raise ValueError
+    return text.rstrip("/")
+
+
 def _valkey_url(text: str) -> str:
     url = urlsplit(text)
     if url.scheme not in _VALKEY_SCHEMES or not (url.path if url.scheme == "unix" else url.hostname):
@@ -114,6 +121,8 @@ PATH = Kind("a path", _absolute)
 DURATION = Kind("a duration such as 30s, 5m or 1h30m", duration_s)
 SIZE = Kind("a size such as 512MiB", size_bytes)
 HTTP_URL = Kind("a URL such as http://10.0.0.5:9090, without a path", _http_url)
+BASE_URL = Kind("a URL such as https://models.example.com/v1", _base_url)
 VALKEY_URL = Kind("a URL such as valkey://host:6379; valkeys, redis, rediss and unix are known too", _valkey_url)
 ADMIN_KEY = Kind("pod_admin_ and at least 16 more characters, no spaces", _matching(_ADMIN_KEY))
+TOKEN = Kind("1 to 1024 visible characters, no spaces", _matching(re.compile(r"[!-~]{1,1024}")))
 SECRET = Kind("at least 16 bytes of UTF-8", _secret_text)

@@ -88,6 +88,16 @@ class Settings:
         "SECRETS_KEY", kinds.SECRET, None, "Root of the keys that sign requests between parts: the same on all of them.",
         "made once, kept in the data directory", secret=True,
     )]
+    secrets_key_previous: Annotated[str | None, Setting(
+        "SECRETS_KEY_PREVIOUS", kinds.SECRET, None, "The SECRETS_KEY before this one: what it has sealed is still read.",
+        "none", secret=True,
+    )]
+    ensemble_url: Annotated[str | None, Setting(
+        "ENSEMBLE_URL", kinds.BASE_URL, None, "An OpenAI-compatible endpoint, asked which models there are.", "none",
+    )]
+    ensemble_api_key: Annotated[str | None, Setting(
+        "ENSEMBLE_API_KEY", kinds.TOKEN, None, "The key for ENSEMBLE_URL.", "none", secret=True,
+    )]
     agent_python: Annotated[Path | None, Setting(
         "AGENT_PYTHON", kinds.PATH, None, "The interpreter that runs agents; their uids have to be able to execute it.",
         "`/usr/bin/python3.11`, else Podium's own",

@@ -70,11 +70,13 @@ class Coordinator:
 
     async def start(self) -> None:
         """End what was left running, close what was left open, wake what was awake; then keep announcing."""
+        await self.host.configuration.read()
         await self._end_leftovers()
         found = [path.name for path in self.host.directory.instances.iterdir()]
         some = asyncio.Semaphore(RECOVER_AT_ONCE)
         await asyncio.gather(*(self._recover(name, some) for name in sorted(found)))
-        self._tasks = [asyncio.create_task(self._announce()), asyncio.create_task(self._sweep())]
+        following = self.host.configuration.follow(self._reconfigured)
+        self._tasks = [asyncio.create_task(work) for work in (self._announce(), self._sweep(), following)]
 
     async def stop(self, grace_s: float) -> None:
         """End turns within `grace_s`, then the agents; close every file clean."""
@@ -114,6 +116,10 @@ class Coordinator:
             except ConnectionError as error:
                 _logger.warning("discovery does not answer", error=str(error))
             await asyncio.sleep(ANNOUNCE_EVERY_S)
+
+    def _reconfigured(self) -> None:
+        for instance in self._loaded.values():
+            instance.notice()
 
     async def _sweep(self) -> None:
         """Close the files of instances that sleep and that nobody looks at."""

@@ -14,7 +14,7 @@ from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status, Trigger, after
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.session import Session
-from podium.coordinator.start import Start, StartFailed
+from podium.coordinator.start import Start, StartFailed, revision
 from podium.coordinator.stream import Stream
 from podium.coordinator.turn import Turn, completed
 from podium.coordinator.waiters import Waiters
@@ -24,7 +24,7 @@ from podium.deployments.cache import Prepared
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import InstanceFailed
 from podium.protocol.events import Event
-from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, IdleCheck, IdleReply, Shutdown
+from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, ConfigUpdate, IdleCheck, IdleReply, Shutdown
 from podium.records.instances import Spec
 from podium.state.port import Attempt, Entry
 from podium.workspace.port import Workspace
@@ -69,6 +69,7 @@ class Driver:
         self._stopping = False
         self._failures = 0
         self._hooks = 0
+        self._updates = 0
 
     @property
     def awake(self) -> bool:
@@ -82,6 +83,10 @@ class Driver:
         if self._task is None and not self._stopping:
             self._task = asyncio.create_task(self._live(), name=f"instance {self._spec.instance_id}")
             self._task.add_done_callback(self._ended)
+
+    def notice(self) -> None:
+        """Something that concerns a running process has changed; a sleeping agent is not woken by it."""
+        self._news.set()
 
     async def until(self, condition: Callable[[], bool], wait_s: float) -> None:
         """Return once `condition` holds, which is looked at when the status changes, or after `wait_s` seconds."""
@@ -181,6 +186,7 @@ class Driver:
                 self._move(Trigger.DIED)
                 await self._pause()  # it died at nothing: it might do so for ever
                 return
+            await self._reconfigure(session, prepared)
             begun = await self._state.begin_next(session.launch_id, None)
             if begun is not None:
                 crash_point("begun")
@@ -216,6 +222,13 @@ class Driver:
             status = await self._state.message(entry.message_id)
         if status and status.status in ("complete", "failed"):
             self._waiters.settle(entry.message_id, status)
+
+    async def _reconfigure(self, session: Session, prepared: Prepared) -> None:
+        """Tell the agent of configuration that has changed; between turns, so that a checkpoint names what its turn ran with."""
+        for source, changes in session.config.changes(self._host.configuration.current, self._spec.config):
+            self._updates += 1
+            session.link.send(ConfigUpdate(id=f"config.{session.launch_id}.{self._updates}", changes=changes, source=source))
+            await self._state.revise(revision(prepared, session.config))
 
     # ---- falling asleep
 

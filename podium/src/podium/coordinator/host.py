@@ -8,11 +8,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from podium.coordinator.configuration import Configuration
 from podium.coordinator.layout import DataDirectory
 from podium.coordinator.uids import Uids
 from podium.deployments.cache import DeploymentCache
 from podium.deployments.registry import Registry
 from podium.launcher.port import Launcher
+from podium.sealing import Sealer
 from podium.state.port import StateStore
 from podium.workspace.port import Workspace
 
@@ -80,6 +82,8 @@ class Host:
     coordinator_id: str
     incarnation: str
     limits: Limits
+    configuration: Configuration
+    sealer: Sealer
     starting: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:

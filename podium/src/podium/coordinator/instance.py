@@ -89,6 +89,10 @@ class Instance:
         """See that what is in the inbox is worked on."""
         self._driver.stir()
 
+    def notice(self) -> None:
+        """What it is configured with has changed: tell its process, if there is one, between turns."""
+        self._driver.notice()
+
     async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any]) -> Accepted:
         """Take an entry into the inbox, durably, and see that it is worked on."""
         if self.status is Status.TERMINATED:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from podium import log
+from podium.coordinator.configuration import AgentConfig
 from podium.coordinator.elements import to_event
 from podium.coordinator.link import Link
 from podium.coordinator.logs import AgentLog
@@ -58,9 +59,11 @@ class Session:
         stream: Stream,
         workspace: Workspace,
         agent_log: AgentLog,
+        config: AgentConfig,
     ) -> None:
         self.launch_id = launch_id
         self.link = link
+        self.config = config
         self._launcher = launcher
         self._state = state
         self._stream = stream

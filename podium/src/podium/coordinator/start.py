@@ -4,8 +4,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any
 
+import msgspec
+
+from podium.coordinator.configuration import AgentConfig
 from podium.coordinator.host import Host
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Trigger
@@ -21,7 +23,8 @@ from podium.deployments.environment import EnvironmentFailed
 from podium.launcher.port import LaunchError, LaunchSpec
 from podium.protocol.errors import PodiumError
 from podium.protocol.messages import HOOK_INIT, Init, Ready
-from podium.records.instances import Spec
+from podium.records.instances import Spec, secrets_belong_to
+from podium.sealing import CannotUnseal
 from podium.state.port import Ended, Revision, StateStore
 from podium.workspace.port import Workspace
 
@@ -61,21 +64,33 @@ class Start:
         """The running agent and its deployment; StartFailed with everything ended again."""
         prepared = await self._prepare()
         move(Trigger.PREPARED)
-        config = merged(prepared.manifest.config, self._spec.config)
-        digest = prepared.deployment_id.rpartition("@")[2]
-        await self._state.revise(Revision(deployment_id=prepared.deployment_id, bundle_hash=digest, config=config))
+        secrets, config = await self._secrets(), self._config(prepared)
+        await self._state.revise(revision(prepared, config))
         async with self._host.starting:  # not while installing: one slow deployment would hold up all others
             self._phase("queue")
-            session = await self._process(prepared, config)
+            session = await self._process(prepared, config, secrets)
         move(Trigger.READY)
         return session, prepared
 
-    async def _process(self, prepared: Prepared, config: dict[str, Any]) -> Session:
+    def _config(self, prepared: Prepared) -> AgentConfig:
+        return AgentConfig(prepared.manifest.config, self._host.configuration.current, self._spec.config)
+
+    async def _secrets(self) -> dict[str, str]:
+        if self._spec.secrets is None:
+            return {}
+        life = (await self._state.overview()).life
+        belong_to = secrets_belong_to(self._spec.tenant_id, self._spec.instance_id, life)
+        try:
+            return msgspec.json.decode(self._host.sealer.unseal(self._spec.secrets, *belong_to), type=dict[str, str])
+        except CannotUnseal as error:
+            raise StartFailed(f"the instance's secrets cannot be read: {error}") from None
+
+    async def _process(self, prepared: Prepared, config: AgentConfig, secrets: dict[str, str]) -> Session:
         await self._host.blocking(self._workspace.mount)
         self._phase("mount")
-        session = await self._launch(prepared)
+        session = await self._launch(prepared, config)
         try:
-            await self._initialize(session, config)
+            await self._initialize(session, secrets)
         except (StartFailed, asyncio.CancelledError) as error:
             await session.kill(str(error) or "the start was given up")
             await self._state.drop_pending(self._init.message_id)
@@ -95,7 +110,7 @@ class Start:
         self._phase("prepare")
         return prepared
 
-    async def _launch(self, prepared: Prepared) -> Session:
+    async def _launch(self, prepared: Prepared, config: AgentConfig) -> Session:
         await self._state.begin_launch(self._launch_id, self._uid)
         crash_point("launching")
         await self._host.blocking(self._fresh_output)
@@ -117,13 +132,13 @@ class Start:
         await self._state.launched(self._launch_id, launch.pid, launch.start_time)
         self._phase("launch")
         agent_log = AgentLog(self._logs, self._directory.output, self._host.clock, Taken(self._launch_id, 0, 0))
-        return Session(self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log)
+        return Session(self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log, config)
 
-    async def _initialize(self, session: Session, config: dict[str, Any]) -> None:
+    async def _initialize(self, session: Session, secrets: dict[str, str]) -> None:
         document = await self._state.document()
         init = Init(
             id=f"init.{self._launch_id}", agent_id=self._spec.instance_id, agent_type=self._spec.deployment_id.partition(":")[0],
-            workspace=str(self._directory.workspace), config=config, secrets={},
+            workspace=str(self._directory.workspace), config=session.config.current, secrets=secrets,
             state=document.state if document.state else None,
         )  # fmt: skip
         result = await session.perform(self._init, init, self._host.limits.start_timeout_s)
@@ -142,7 +157,8 @@ class Start:
         return LaunchSpec(
             launch_id=self._launch_id,
             argv=(str(prepared.python), "-I", "-B", "-m", "podium.agent.runtime"),
-            env={
+            env=self._spec.environment
+            | {
                 "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": workspace, "TZ": "UTC",
                 "AGENT_ID": self._spec.instance_id, "AGENT_LAUNCH_ID": self._launch_id,
                 "AGENT_IPC_SOCKET": str(self._directory.socket), "AGENT_WORKSPACE": workspace,
@@ -161,10 +177,7 @@ class Start:
         self._clock = now
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """`above` laid over `below`: tables are merged, everything else is replaced."""
-    result = dict(below)
-    for key, value in above.items():
-        lower = result.get(key)
-        result[key] = merged(lower, value) if isinstance(lower, dict) and isinstance(value, dict) else value
-    return result
+def revision(prepared: Prepared, config: AgentConfig) -> Revision:
+    """What an agent runs as, for its state."""
+    digest = prepared.deployment_id.rpartition("@")[2]
+    return Revision(deployment_id=prepared.deployment_id, bundle_hash=digest, config=config.current)

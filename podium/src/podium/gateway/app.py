@@ -10,8 +10,10 @@ from podium.auth import Caller, Keys, Signer
 from podium.cluster.port import Cluster
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Registry
+from podium.gateway.ensemble import Ensemble
 from podium.gateway.proxy import Proxy
 from podium.gateway.router import Router
+from podium.gateway.routes.configuration import ConfigurationRoutes
 from podium.gateway.routes.deployments import Deployments
 from podium.gateway.routes.instances import InstanceRoutes
 from podium.gateway.routes.platform import Platform
@@ -19,8 +21,10 @@ from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
 from podium.protocol.errors import NotAvailable
 from podium.protocol.routes import ROUTES, Route
+from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.records.requests import Requests
+from podium.sealing import Sealer
 from podium.server.dispatch import Dispatcher
 from podium.web import Endpoint, endpoint, instance_id
 
@@ -37,6 +41,8 @@ class Gateway:
         cluster: Cluster,
         keys: Keys,
         signer: Signer,
+        sealer: Sealer,
+        ensemble: Ensemble,
         environment: str,
         bundle_limits: BundleLimits,
         max_message_bytes: int,
@@ -45,10 +51,13 @@ class Gateway:
         records = Instances(store, environment)
         registry = Registry(store, environment)
         self._upstream = Upstream(signer)
+        self._ensemble = ensemble
         router = Router(cluster, records)
-        instances = InstanceRoutes(records, Requests(store, environment), registry, router, self._upstream, max_message_bytes)
+        requests = Requests(store, environment, sealer)
+        instances = InstanceRoutes(records, requests, registry, router, self._upstream, sealer, max_message_bytes)
         deployments = Deployments(registry, bundle_limits)
         platform = Platform(cluster, store, router, self._upstream, environment)
+        configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
         self._open: dict[str, Endpoint] = {"health": platform.health, "ready": platform.ready}
         self._called: dict[str, CalledHandler] = {
@@ -57,6 +66,9 @@ class Gateway:
             "get_deployment": deployments.get,
             "create_instance": instances.create,
             "list_instances": instances.list,
+            "get_config": configuration.get,
+            "put_config": configuration.put,
+            "list_models": configuration.models,
             "list_coordinators": platform.coordinators,
         }
 
@@ -68,6 +80,7 @@ class Gateway:
     async def close(self) -> None:
         """Drop the connections to coordinators."""
         await self._upstream.close()
+        await self._ensemble.close()
 
     def _endpoint(self, route: Route) -> Endpoint:
         if route.name in self._open:

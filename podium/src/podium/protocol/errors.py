@@ -108,6 +108,14 @@ class NotAvailable(PodiumError):
     code, status, title = "not_available", 501, "This part of the contract is not built yet"
 
 
+class NotConfigured(PodiumError):
+    code, status, title = "not_configured", 501, "The platform is not set up for this"
+
+
+class UpstreamFailed(PodiumError):
+    code, status, title, retryable = "upstream_failed", 502, "A server behind Podium answered wrongly", True
+
+
 class InstanceFailed(PodiumError):
     code, status, title, retryable = "instance_failed", 503, "The agent cannot be started", True
 

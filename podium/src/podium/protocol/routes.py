@@ -69,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
     # instances
     _gateway(
         "create_instance", "POST", "/api/v1/instances", "instances:write", request=api.CreateInstance, response=api.Instance,
-        status=201, fails=(errors.NotFound, errors.InstanceExists, errors.IdempotencyMismatch, errors.TooMany),
+        status=201, fails=(errors.NotFound, errors.InstanceExists, errors.IdempotencyMismatch, errors.TooLarge, errors.TooMany),
     ),
     _gateway("list_instances", "GET", "/api/v1/instances", "instances:read", response=api.Page[api.Instance]),
     _instance("get_instance", "GET", "", "instances:read", response=api.Instance),
@@ -111,9 +111,15 @@ ROUTES: tuple[Route, ...] = (
     _gateway("put_secrets", "PUT", "/api/v1/secrets/{agent_type}", "config:write", built=False),
     _gateway("get_secrets", "GET", "/api/v1/secrets/{agent_type}", "admin", built=False),
     _gateway("delete_secrets", "DELETE", "/api/v1/secrets/{agent_type}", "config:write", built=False),
-    _gateway("get_config", "GET", "/api/v1/config", "instances:read", built=False),
-    _gateway("put_config", "PUT", "/api/v1/config", "config:write", built=False),
-    _gateway("list_models", "GET", "/api/v1/config/models", "instances:read", built=False),
+    _gateway("get_config", "GET", "/api/v1/config", "instances:read", response=dict[str, Any]),
+    _gateway(
+        "put_config", "PUT", "/api/v1/config", "config:write", request=dict[str, Any], response=dict[str, Any],
+        fails=(errors.TooLarge, errors.Conflict),
+    ),
+    _gateway(
+        "list_models", "GET", "/api/v1/config/models", "instances:read", response=dict[str, Any],
+        fails=(errors.NotConfigured, errors.UpstreamFailed),
+    ),
     _gateway("list_coordinators", "GET", "/api/v1/coordinators", "admin", response=api.Page[api.CoordinatorStatus]),
     _gateway("drain", "POST", "/api/v1/coordinators/{coordinator_id}/drain", "admin", built=False),
     _gateway("agent_socket", "GET", "/agent/{instance_id}", "instances:read", built=False),

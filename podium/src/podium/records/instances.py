@@ -41,6 +41,16 @@ class Spec(Record, kw_only=True):
     labels: dict[str, str]
     created_at: datetime
     request_id: str = ""
+    environment: dict[str, str] = msgspec.field(default_factory=dict)
+    secrets: str | None = None
+    """Sealed for the instance's tenant, id and life: see `secrets_belong_to`."""
+    upgrade_id: str = ""
+    """Drawn anew by each request that names a deployment, so that asking again tries again."""
+
+
+def secrets_belong_to(tenant_id: str, instance_id: str, life: int) -> tuple[str, ...]:
+    """What an instance's secrets are sealed for."""
+    return ("instance secrets", tenant_id, instance_id, str(life))
 
 
 class Instances:

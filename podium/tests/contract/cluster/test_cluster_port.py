@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from podium.cluster.port import Cluster, CoordinatorInfo, Owned
+from podium.cluster.port import Cluster, CoordinatorInfo, Owned, PublishedConfig
 from podium.cluster.valkey import ValkeyCluster
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.valkey_server import valkey_server, valkey_url
@@ -102,3 +103,34 @@ async def test_routes_are_kept_apart_and_dropped(cluster: Cluster) -> None:
 async def test_racing_epochs_leave_the_highest(cluster: Cluster) -> None:
     await asyncio.gather(*(cluster.set_route("agent_1", owned(f"c{epoch}", epoch)) for epoch in range(1, 33)))
     assert await coordinator_of(cluster, "agent_1") == "c32"
+
+
+def config(revision: int) -> PublishedConfig:
+    return PublishedConfig(revision=revision, config={"n": revision})
+
+
+async def test_who_listens_gets_what_is_kept_and_then_each_change(cluster: Cluster) -> None:
+    async with aclosing(cluster.config_updates()) as updates:
+        assert await anext(updates) is None
+        await cluster.publish_config(config(1))
+        await cluster.publish_config(config(2))
+        assert [await anext(updates), await anext(updates)] == [config(1), config(2)]
+    async with aclosing(cluster.config_updates()) as updates:
+        assert await anext(updates) == config(2)
+
+
+async def test_an_older_configuration_replaces_none_and_is_not_told(cluster: Cluster) -> None:
+    await cluster.publish_config(config(5))
+    async with aclosing(cluster.config_updates()) as updates:
+        assert await anext(updates) == config(5)
+        await cluster.publish_config(config(4))
+        await cluster.publish_config(config(5))
+        await cluster.publish_config(config(6))
+        assert [await anext(updates), await anext(updates)] == [config(5), config(6)]
+
+
+async def test_any_number_may_listen(cluster: Cluster) -> None:
+    async with aclosing(cluster.config_updates()) as one, aclosing(cluster.config_updates()) as other:
+        assert [await anext(one), await anext(other)] == [None, None]
+        await cluster.publish_config(config(1))
+        assert [await anext(one), await anext(other)] == [config(1), config(1)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from podium.coordinator.configuration import Configuration
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.host import Host, Limits
 from podium.coordinator.layout import DataDirectory
@@ -18,7 +19,9 @@ from podium.launcher.processes import ProcessLauncher
 from podium.protocol.errors import InstanceReplaced, Moved, NewerFormat, NotFound
 from podium.protocol.events import Truncate
 from podium.protocol.ids import Cursor
+from podium.records.configuration import Configurations
 from podium.records.instances import Instances, Spec
+from podium.sealing import Sealer
 from podium.state.sqlite import SqliteState
 from podium.workspace.directory import DirectoryWorkspace
 from tests.support.memory_cluster import MemoryCluster
@@ -45,6 +48,7 @@ class Machine:
             registry=Registry(self.store, "dev"), deployments=cache, states=SqliteState, workspace=DirectoryWorkspace,
             uids=Uids(self.directory.host_db), executor=self.executor, clock=lambda: datetime.now(UTC), boot_id=boot_id,
             coordinator_id=coordinator_id, incarnation="i", limits=Limits(),
+            configuration=Configuration(Configurations(self.store, "dev"), MemoryCluster()), sealer=Sealer("for tests only!!"),
         )  # fmt: skip
         return Coordinator(host, self.records, MemoryCluster(), "http://127.0.0.1:1")
 

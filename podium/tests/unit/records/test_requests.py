@@ -6,8 +6,10 @@ import pytest
 
 from podium.protocol.errors import IdempotencyMismatch
 from podium.records.requests import Requests
+from podium.sealing import Sealer
 from tests.support.memory_store import MemoryStore
 
+SEALER = Sealer("a key for tests only")
 ROUTE = "create_instance"
 BODY = b'{"deployment_id": "notes"}'
 
@@ -19,7 +21,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 def requests(store: MemoryStore) -> Requests:
-    return Requests(store, "dev")
+    return Requests(store, "dev", SEALER)
 
 
 async def test_a_repeat_gets_what_the_first_try_chose(requests: Requests) -> None:
@@ -48,4 +50,4 @@ async def test_tenants_routes_and_keys_do_not_meet(requests: Requests) -> None:
 async def test_any_text_is_a_key(requests: Requests, store: MemoryStore) -> None:
     for key in ("../../etc/passwd", "a/b", "", "é", "x" * 5000):
         assert await requests.choose("t1", ROUTE, key, BODY, "agent_1") == "agent_1"
-    assert await Requests(store, "staging").choose("t1", ROUTE, "a/b", BODY, "agent_2") == "agent_2"
+    assert await Requests(store, "staging", SEALER).choose("t1", ROUTE, "a/b", BODY, "agent_2") == "agent_2"

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,10 +14,12 @@ from podium.gateway import placement
 from podium.gateway.router import Router
 from podium.gateway.upstream import Upstream
 from podium.protocol import api
-from podium.protocol.errors import InstanceExists, NotAvailable
+from podium.protocol.errors import InstanceExists
 from podium.protocol.ids import INSTANCE_ID, MESSAGE_ID, checked, new_id
-from podium.records.instances import Instances, Spec
+from podium.records.bounds import checked_config, checked_environment, checked_labels, checked_secrets
+from podium.records.instances import Instances, Spec, secrets_belong_to
 from podium.records.requests import Requests
+from podium.sealing import Sealer
 from podium.web import decode, json_response, query_int, read_body
 
 MAX_PAGE = 200
@@ -26,21 +29,27 @@ class InstanceRoutes:
     """Handlers over the records and the coordinators."""
 
     def __init__(
-        self, records: Instances, requests: Requests, registry: Registry, router: Router, upstream: Upstream, max_body_bytes: int
+        self,
+        records: Instances,
+        requests: Requests,
+        registry: Registry,
+        router: Router,
+        upstream: Upstream,
+        sealer: Sealer,
+        max_body_bytes: int,
     ) -> None:
         self._records = records
         self._requests = requests
         self._registry = registry
         self._router = router
         self._upstream = upstream
+        self._sealer = sealer
         self._max_body_bytes = max_body_bytes
 
     async def create(self, request: Request, caller: Caller) -> Response:
         """Write what the instance should be, then give it to a coordinator."""
         raw = await read_body(request, self._max_body_bytes)
-        body = decode(raw, api.CreateInstance)
-        if body.secrets is not None or body.environment is not None:
-            raise NotAvailable("secrets and environment of an instance are part of the contract but not built yet")
+        body = _checked(decode(raw, api.CreateInstance))
         deployment = await self._registry.get(body.deployment_id, caller.tenant_id)
         chosen = checked("agent_id", INSTANCE_ID, body.agent_id) if body.agent_id is not None else new_id("agent")
         key = request.headers.get("idempotency-key")
@@ -50,6 +59,7 @@ class InstanceRoutes:
         spec = Spec(
             instance_id=chosen, tenant_id=caller.tenant_id, deployment_id=deployment.deployment_id, config=body.config,
             labels=body.labels, created_at=datetime.now(UTC), request_id=key or new_id("req"),
+            environment=body.environment or {}, secrets=await self._sealed(body.secrets, caller.tenant_id, chosen),
         )  # fmt: skip
         placement.choose(await self._router.coordinators())  # refuse before anything is written
         await self._write(spec)
@@ -83,6 +93,14 @@ class InstanceRoutes:
         self._router.forget(instance_id)
         return await self._upstream.call(caller, "POST", target.url, "/instances", {"instance_id": instance_id})
 
+    async def _sealed(self, secrets: dict[str, str] | None, tenant_id: str, instance_id: str) -> str | None:
+        """Secrets as they are stored. Which life they are for is known before its owner is: the one after a tombstone's."""
+        if not secrets:
+            return None
+        owner = await self._records.owner(instance_id)
+        life = 1 if owner is None else owner.record.epoch + 1 if owner.record.deleted else owner.record.life
+        return self._sealer.seal(msgspec.json.encode(secrets), *secrets_belong_to(tenant_id, instance_id, life))
+
     async def _write(self, spec: Spec) -> None:
         """Create-only; a repeat of the same request finds its own, a deleted instance's leftover is replaced."""
         key = self._records.spec_key(spec.instance_id)
@@ -105,6 +123,15 @@ class InstanceRoutes:
             if isinstance(report, dict)
             for instance_id, status in report["instances"].items()
         }
+
+
+def _checked(body: api.CreateInstance) -> api.CreateInstance:
+    """The body within its bounds. InvalidRequest, TooLarge; they never tell a value."""
+    body.config = checked_config(body.config)
+    checked_labels(body.labels)
+    checked_secrets(body.secrets or {})
+    checked_environment(body.environment or {})
+    return body
 
 
 class _Filter:

@@ -1,6 +1,7 @@
 """An agent that does what its messages say, so that tests can look at every side of the platform."""
 
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -98,3 +99,14 @@ class Probe(BaseAgent):
         print(rest, flush=True)
         ctx.log.info(f"logged {rest}")
         return "said"
+
+    async def secret(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """The hash of a secret: the secret itself must not reach the stream or the state."""
+        return hashlib.sha256(ctx.secrets[rest].encode()).hexdigest()
+
+    async def config(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """The configuration, and what on_config_change was told in this process."""
+        return json.dumps([ctx.config, getattr(self, "changes", [])])
+
+    async def on_config_change(self, ctx: AgentContext, changes: dict) -> None:
+        self.changes = [*getattr(self, "changes", []), changes]
