@@ -33,6 +33,7 @@ format: setup ## Rewrite the code in our format
 	@cd podium && .venv/bin/ruff format . ../examples ../benchmarks && .venv/bin/ruff check --fix . ../examples ../benchmarks
 
 bench: setup ## Turns per second, accept latency, wake; results in benchmarks/results
+	@$(BIN)/python benchmarks/durability.py
 	@$(BIN)/python benchmarks/turns.py
 
 clean: ## Remove what was installed and built

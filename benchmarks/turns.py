@@ -7,7 +7,6 @@ fdatasyncs, on the disk of the data directory; that of waking is starting the ag
 import argparse
 import asyncio
 import itertools
-import os
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 import uvloop
+from disk import fdatasyncs_per_second
 from report import Row, percentile, publish
 from yarl import URL
 
@@ -92,19 +92,6 @@ async def accept_latencies(send: Send, agents: list[str], seconds: float, per_se
         await asyncio.sleep(1 / per_second)
     await asyncio.gather(*tasks)
     return latencies
-
-
-def fdatasyncs_per_second(folder: Path, seconds: float) -> float:
-    """How many 4 KiB appends with fdatasync one writer makes on this disk."""
-    path = folder / "baseline"
-    with path.open("wb", buffering=0) as file:
-        count, deadline = 0, time.perf_counter() + seconds
-        while time.perf_counter() < deadline:
-            file.write(b"x" * 4096)
-            os.fdatasync(file.fileno())
-            count += 1
-    path.unlink()
-    return count / seconds
 
 
 async def wakes(client: AsyncPodium, agents: list[str]) -> list[float]:

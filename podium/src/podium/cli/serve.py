@@ -45,7 +45,7 @@ from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.sealing import Sealer
 from podium.server.dispatch import Dispatcher
-from podium.state.sqlite import SqliteState
+from podium.state.sqlite import SqliteStates
 from podium.web import listening_fd
 from podium.workspace.directory import DirectoryWorkspace
 
@@ -91,8 +91,10 @@ async def run_coordinator(settings: Settings) -> None:
         cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
         store = object_store(settings)
         uids = Uids(directory.host_db)
+        states = await SqliteStates.open(directory.journal, lambda name: directory.instance(name).state_db, executor, _now)
+        states.journal.broken.add_done_callback(_end_at_once)
         configuration = Configuration(Configurations(store, settings.environment), cluster)
-        host = await _host(settings, directory, store, uids, executor, configuration, sealer)
+        host = await _host(settings, directory, store, uids, states, executor, configuration, sealer)
         records = Instances(store, settings.environment)
         coordinator = Coordinator(host, records, cluster, settings.coordinator_url)
         await coordinator.start()
@@ -102,6 +104,7 @@ async def run_coordinator(settings: Settings) -> None:
             await _serve(app, settings.coordinator_host, settings.coordinator_port, stop)
         finally:
             await coordinator.stop(0)
+            await states.close()
             await host.deployments.close()
             await cluster.aclose()
             uids.close()
@@ -113,9 +116,15 @@ def object_store(settings: Settings) -> DirectoryStore:
 
 
 async def _host(
-    settings: Settings, directory: DataDirectory, store: DirectoryStore, uids: Uids, executor: ThreadPoolExecutor,
-    configuration: Configuration, sealer: Sealer,
-) -> Host:  # fmt: skip
+    settings: Settings,
+    directory: DataDirectory,
+    store: DirectoryStore,
+    uids: Uids,
+    states: SqliteStates,
+    executor: ThreadPoolExecutor,
+    configuration: Configuration,
+    sealer: Sealer,
+) -> Host:
     agent_uid = uids.build_uid  # what one unprivileged uid can execute, all can
     interpreter = choose_interpreter(str(settings.agent_python) if settings.agent_python else None, agent_uid)
     cache = await open_cache(
@@ -130,10 +139,15 @@ async def _host(
     return Host(
         directory=directory, launcher=ProcessLauncher(directory.launcher_socket), registry=Registry(store, settings.environment),
         deployments=cache,
-        states=SqliteState, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
+        states=states, workspace=DirectoryWorkspace, uids=uids, executor=executor, clock=_now,
         boot_id=Path(os.environ.get(BOOT_ID_VARIABLE, BOOT_ID_FILE)).read_text().strip(), coordinator_id=settings.coordinator_id,
         incarnation=secrets.token_hex(8), limits=limits, configuration=configuration, sealer=sealer,
     )  # fmt: skip
+
+
+def _end_at_once(_: object) -> None:
+    """The disk has failed the journal: only what it holds counts now, and the next start reads that."""
+    os._exit(1)
 
 
 def _now() -> datetime:

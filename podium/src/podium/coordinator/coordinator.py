@@ -198,7 +198,11 @@ class Coordinator:
     async def _open(self, spec: Spec, owner: Owner) -> Instance:
         directory = self.host.directory.instance(spec.instance_id)
         uid = self.host.uids.of(spec.instance_id, owner.life)
-        state = await self.host.blocking(self._open_state, directory, spec, owner)
+        await self.host.blocking(directory.prepare)
+        state = await self.host.states.create(
+            directory.state_db, instance_id=spec.instance_id, tenant_id=spec.tenant_id, epoch=owner.epoch,
+            boot_id=self.host.boot_id,
+        )  # fmt: skip
         try:
             instance = await self._assemble(spec, owner, uid, directory, state)
         except BaseException:
@@ -220,22 +224,14 @@ class Coordinator:
         await instance.recover()
         return instance
 
-    def _open_state(self, directory: InstanceDirectory, spec: Spec, owner: Owner) -> LocalState:
-        directory.prepare()
-        return self.host.states.create(
-            directory.state_db, self.host.executor, self.host.clock, instance_id=spec.instance_id, tenant_id=spec.tenant_id,
-            epoch=owner.epoch, boot_id=self.host.boot_id,
-        )  # fmt: skip
-
     async def _follow_boot(self, state: LocalState, owner: Owner) -> None:
         """Events are not fsynced: after a power cut their numbers may be given out again, so they belong to a new epoch."""
-        written_under = await self.host.blocking(state.boot_id)
-        if written_under not in (None, self.host.boot_id):
+        if state.boot_id not in (None, self.host.boot_id):
             head = (await state.overview()).head
             owner = await self._ownership.raise_epoch(owner, head.seq)
         await state.begin_epoch(owner.epoch, "owner")
-        if written_under != self.host.boot_id:
-            await self.host.blocking(state.set_boot_id, self.host.boot_id)
+        if state.boot_id != self.host.boot_id:
+            await state.write_under(self.host.boot_id)
 
 
 def _remove_tree(root: Path) -> None:

@@ -38,31 +38,22 @@ class Limits:
     starts_at_once: int = 8
 
 
-class States(Protocol):
-    """Makes and opens the state of instances."""
-
-    def create(
-        self,
-        path: Path,
-        executor: Executor,
-        clock: Callable[[], datetime],
-        *,
-        instance_id: str,
-        tenant_id: str,
-        epoch: int,
-        boot_id: str,
-    ) -> "LocalState":
-        """Make the file where it is missing, and open it. Blocks; OSError, NewerFormat."""
-
-
 class LocalState(StateStore, Protocol):
     """A state that knows under which boot it was written."""
 
+    @property
     def boot_id(self) -> str | None:
-        """The boot under which writes may be unsynced; None after a clean stop. Blocks."""
+        """The boot under which writes may be unsynced when this was opened; None after a clean stop."""
 
-    def set_boot_id(self, boot_id: str | None) -> None:
-        """Durably say under which boot the file is written from now on. Blocks."""
+    async def write_under(self, boot_id: str) -> None:
+        """Durably say under which boot the file is written from now on."""
+
+
+class States(Protocol):
+    """Makes and opens the state of instances."""
+
+    async def create(self, path: Path, *, instance_id: str, tenant_id: str, epoch: int, boot_id: str) -> LocalState:
+        """Make the file where it is missing, and open it; OSError, NewerFormat."""
 
 
 @dataclass

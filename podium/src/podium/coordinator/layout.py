@@ -21,6 +21,7 @@ class DataDirectory:
         self.root = root
         self.instances = root / "instances"
         self.host_db = root / "host.db"
+        self.journal = root / "journal"
         self.run = _run_directory(root)
         self.private = self.run / "private"  # sockets that agents must not reach
         self.launcher_socket = self.private / "launcher.sock"

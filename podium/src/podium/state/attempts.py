@@ -6,26 +6,28 @@ import apsw
 
 from podium.protocol.events import Event
 from podium.state import eventlog, inbox
+from podium.state.operation import Tables
 from podium.state.port import COUNTED, Attempt, AttemptCounts, Begun, Entry, NewEvent, Outcome
 from podium.state.values import from_us, to_json
 
 
-def begin_next(db: apsw.Connection, launch_id: str, workspace_version: int | None, now: int) -> Begun | None:
+def begin_next(tables: Tables, launch_id: str, workspace_version: int | None, now: int) -> Begun | None:
     """Take the oldest queued entry, if there is one."""
-    entry = inbox.next_entry(db)
+    entry = inbox.next_entry(tables.db)
     if entry is None:
         return None
     if entry.kind != "message":
-        inbox.finish(db, entry.position, None)
+        inbox.finish(tables.db, entry.position, None)
         return Begun(entry, None, [])
-    attempt, event = begin(db, entry, launch_id, workspace_version, now)
+    attempt, event = begin(tables, entry, launch_id, workspace_version, now)
     return Begun(entry, attempt, [event])
 
 
-def begin(db: apsw.Connection, entry: Entry, launch_id: str, workspace_version: int | None, now: int) -> tuple[Attempt, Event]:
+def begin(tables: Tables, entry: Entry, launch_id: str, workspace_version: int | None, now: int) -> tuple[Attempt, Event]:
     """Number a run, log its `stream_start` and record it without an outcome."""
+    db = tables.db
     number = cast(int, db.execute("SELECT count(*) FROM attempts WHERE position = ?", (entry.position,)).get) + 1
-    [event] = eventlog.append(db, [NewEvent("stream_start", {}, entry.message_id, number)], now)
+    [event] = eventlog.append(tables, [NewEvent("stream_start", {}, entry.message_id, number)], now)
     db.execute(
         "INSERT INTO attempts (position, attempt, launch_id, workspace_version, first_seq, started_at) VALUES (?, ?, ?, ?, ?, ?)",
         (entry.position, number, launch_id, workspace_version, event.seq, now),

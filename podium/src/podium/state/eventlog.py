@@ -1,7 +1,7 @@
 """The numbered events of an instance: appended, read by number, begun anew by epochs."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import apsw
 
@@ -9,6 +9,9 @@ from podium.protocol.events import Event
 from podium.protocol.ids import Cursor
 from podium.state.port import NewEvent
 from podium.state.values import from_json, from_us, to_json
+
+if TYPE_CHECKING:
+    from podium.state.operation import Tables
 
 PAGE_BYTES = 4 * 1024 * 1024
 _COLUMNS = "seq, epoch, event_type, message_id, attempt, ts, content"
@@ -27,12 +30,13 @@ def first_seq(db: apsw.Connection) -> int:
     return head(db).seq + 1 if oldest is None else oldest
 
 
-def append(db: apsw.Connection, events: Sequence[NewEvent], now: int) -> list[Event]:
-    """Number and store events; the numbers count only if the transaction commits."""
+def append(tables: "Tables", events: Sequence[NewEvent], now: int) -> list[Event]:
+    """Number and store events; the numbers count only if the operation does."""
     if not events:
         return []
-    epoch, last = head(db)
-    db.executemany(
+    epoch, last = tables.head
+    tables.head = Cursor(epoch, last + len(events))
+    tables.db.executemany(
         f"INSERT INTO events ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 - a constant of this file
         (
             (seq, epoch, event.event_type, event.message_id, event.attempt, now, to_json(event.content))

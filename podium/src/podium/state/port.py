@@ -1,7 +1,7 @@
 """What a coordinator asks of an instance's state. All methods are serialised; each is one transaction, all or nothing.
 
 *Durable* methods return after an fsync; the others survive the death of any process, not a power cut, and since everything
-lies in one log, what a durable method wrote after them makes them durable too.
+lies in one journal, what a durable method wrote after them makes them durable too.
 """
 
 from datetime import datetime

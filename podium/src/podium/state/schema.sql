@@ -1,4 +1,4 @@
--- state.db, format 1. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
+-- state.db, format 2. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
 -- what changes in place is the instance's status, an inbox entry's state, an attempt's and a launch's end, and an answer.
 
 CREATE TABLE instance (
@@ -10,7 +10,8 @@ CREATE TABLE instance (
   status TEXT NOT NULL,             -- as last stored: initializing (wants a process), hibernated, failed
   reason TEXT,
   status_at INTEGER NOT NULL,
-  boot_id TEXT                      -- the boot under which writes may be unsynced; null after a clean stop
+  boot_id TEXT,                     -- the boot under which writes may be unsynced; null after a clean stop
+  journal_number INTEGER NOT NULL DEFAULT 0 -- the host's journal up to here is in this file
 ) STRICT;
 
 CREATE TABLE epochs (

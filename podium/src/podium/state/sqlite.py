@@ -1,18 +1,21 @@
-"""The adapter of the state port: one SQLite file per instance, written through one group-committing writer."""
+"""The adapter of the state port: one SQLite file per instance that follows the host's journal."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import apsw
 
 from podium.protocol.api import MessageStatus, StateDocument
 from podium.protocol.events import Event
 from podium.protocol.ids import Cursor
-from podium.state import attempts, eventlog, history, inbox, launches, turns
-from podium.state.document import Document
+from podium.state import attempts, eventlog, history, instance, launches, operations
+from podium.state.journal.journal import Journal
+from podium.state.journal.segments import SEGMENT_BYTES
+from podium.state.machine import Machine
 from podium.state.migrations import open_database
 from podium.state.port import (
     Accepted,
@@ -28,186 +31,162 @@ from podium.state.port import (
     Revision,
     TurnEnd,
 )
-from podium.state.values import digest, from_json, from_us, to_json, to_us
-from podium.state.writer import T, Writer
+from podium.state.replay import finish_replay, prepare_journal
+from podium.state.values import to_us
 
 Clock = Callable[[], datetime]
 
 
-class SqliteState:
-    """`state.db` of one instance. Make it with `create` or `open`."""
+class SqliteStates:
+    """Opens the states of one host. Make it with `open`; `close` it when all states are closed."""
 
-    def __init__(self, connection: apsw.Connection, executor: Executor, clock: Clock) -> None:
-        self._connection = connection
-        self._writer = Writer(connection, executor)
+    def __init__(self, journal: Journal, executor: Executor, clock: Clock) -> None:
+        self.journal = journal
+        self._executor = executor
         self._clock = clock
-        self._document = Document(connection)
 
     @classmethod
-    def create(
-        cls, path: Path, executor: Executor, clock: Clock, *, instance_id: str, tenant_id: str, epoch: int, boot_id: str
-    ) -> "SqliteState":
-        """Make the file where it is missing, and its first epoch. Blocks; OSError, NewerFormat."""
-        connection = open_database(path)
-        now = to_us(clock())
+    async def open(
+        cls, folder: Path, path_of: Callable[[str], Path], executor: Executor, clock: Clock, segment_bytes: int = SEGMENT_BYTES
+    ) -> "SqliteStates":
+        """Bring every file up to what the journal in `folder` holds for it, then begin the journal anew.
+
+        `path_of` gives the file of an instance. OSError, NewerFormat.
+        """
+        loop = asyncio.get_running_loop()
+        last, segments = await loop.run_in_executor(executor, prepare_journal, folder, path_of, segment_bytes)
+        return cls(Journal(folder, executor, last, segments), executor, clock)
+
+    async def create(self, path: Path, *, instance_id: str, tenant_id: str, epoch: int, boot_id: str) -> "SqliteState":
+        """Make the file where it is missing, with its first epoch, and open it; OSError, NewerFormat."""
+
+        def opened() -> apsw.Connection:
+            return _open(path, instance_id, tenant_id, epoch, boot_id, to_us(self._clock()))
+
+        connection = await asyncio.get_running_loop().run_in_executor(self._executor, opened)
+        return SqliteState(connection, self.journal, self._executor, self._clock)
+
+    async def close(self) -> None:
+        """Close the journal."""
+        await self.journal.close()
+
+
+def _open(path: Path, instance_id: str, tenant_id: str, epoch: int, boot_id: str, now: int) -> apsw.Connection:
+    connection = open_database(path)
+    try:
         with connection:
             connection.execute(
-                "INSERT INTO instance VALUES (1, ?, ?, ?, ?, 'initializing', NULL, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO instance VALUES (1, ?, ?, ?, ?, 'initializing', NULL, ?, ?, 0) ON CONFLICT DO NOTHING",
                 (instance_id, tenant_id, epoch, now, now, boot_id),
             )
             eventlog.begin_epoch(connection, epoch, "created", now)
-        return cls(connection, executor, clock)
+        finish_replay(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
+
+class SqliteState:
+    """`state.db` of one instance, open."""
+
+    def __init__(self, connection: apsw.Connection, journal: Journal, executor: Executor, clock: Clock) -> None:
+        found: Any = connection.execute("SELECT instance_id, life, boot_id FROM instance").fetchone()
+        instance_id, life, boot_id = found
+        self._boot_id: str | None = boot_id
+        self._machine = Machine(connection, f"{instance_id}.{life}".encode(), journal, executor)
+        self._clock = clock
+
+    @property
     def boot_id(self) -> str | None:
-        """The boot under which writes may be unsynced; None after a clean stop. Blocks."""
-        return cast("str | None", self._connection.execute("SELECT boot_id FROM instance").get)
+        """The boot under which writes may be unsynced when this was opened; None after a clean stop."""
+        return self._boot_id
 
-    def set_boot_id(self, boot_id: str | None) -> None:
-        """Durably say under which boot this file is written from now on. Blocks."""
-        self._connection.pragma("synchronous", "FULL")
-        self._connection.execute("UPDATE instance SET boot_id = ?", (boot_id,))
-        self._connection.pragma("synchronous", "NORMAL")
+    async def write_under(self, boot_id: str) -> None:
+        """Durably say under which boot this file is written from now on."""
+        await self._machine.run(operations.WriteUnder(boot_id))
 
     async def overview(self) -> Overview:
-        return await self._writer.run(_overview)
+        return await self._machine.read(instance.overview)
 
     async def set_status(self, status: str, reason: str | None) -> None:
-        now = self._now()
-        await self._writer.run(lambda db: _set_status(db, status, reason, now))
+        await self._machine.run(operations.SetStatus(status, reason, self._now()))
 
     async def revise(self, revision: Revision) -> None:
-        now = self._now()
-        await self._writer.run(lambda db: _revise(db, revision, now))
+        await self._machine.run(operations.Revise(revision, self._now()))
 
     async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any], limit: int) -> Accepted:
-        now = self._now()
-        return await self._writer.run(lambda db: inbox.accept(db, message_id, kind, body, origin, limit, now), durable=True)
+        self._machine.refuse_while_full()
+        accepted: Accepted = await self._machine.run(operations.Accept(message_id, kind, body, origin, limit, self._now()))
+        return accepted
 
     async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
-        now = self._now()
-        return await self._writer.run(lambda db: attempts.begin_next(db, launch_id, workspace_version, now))
+        begun: Begun | None = await self._machine.run(operations.BeginNext(launch_id, workspace_version, self._now()))
+        return begun
 
     async def attempt_counts(self, position: int) -> AttemptCounts:
-        return await self._writer.run(lambda db: attempts.counts(db, position))
+        return await self._machine.read(lambda db: attempts.counts(db, position))
 
     async def open_attempts(self) -> list[Attempt]:
-        return await self._writer.run(attempts.still_open)
+        return await self._machine.read(attempts.still_open)
 
     async def append(self, group: Group) -> list[Event]:
-        now = self._now()
-        return await self._writer.run(lambda db: turns.append_group(db, group, now))
+        events: list[Event] = await self._machine.run(operations.Append(group, self._now()))
+        return events
 
     async def end_turn(self, end: TurnEnd) -> Committed:
-        now = self._now()
-        return await self._folding(lambda db: turns.end(db, self._document, end, now))
+        committed: Committed = await self._machine.run(operations.EndTurn(end, self._now()))
+        return committed
 
     async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
-        now = self._now()
-        return await self._folding(
-            lambda db: turns.fail_attempt(db, self._document, attempt, outcome, error, will_retry=will_retry, now=now)
-        )
+        events: list[Event] = await self._machine.run(operations.FailAttempt(attempt, outcome, error, will_retry, self._now()))
+        return events
 
     async def drop_pending(self, message_id: str | None) -> None:
-        await self._writer.run(lambda db: _drop_pending(db, message_id))
+        await self._machine.run(operations.DropPending(message_id))
 
     async def park(self, reason: str) -> bool:
-        now = self._now()
-        return await self._writer.run(lambda db: _park(db, reason, now), durable=True)
+        return bool(await self._machine.run(operations.Park(reason, self._now())))
 
     async def begin_launch(self, launch_id: str, uid: int | None) -> None:
-        now = self._now()
-        await self._writer.run(lambda db: launches.begin(db, launch_id, uid, now))
+        await self._machine.run(operations.BeginLaunch(launch_id, uid, self._now()))
 
     async def launched(self, launch_id: str, pid: int, start_time: int) -> None:
-        await self._writer.run(lambda db: launches.running(db, launch_id, pid, start_time))
+        await self._machine.run(operations.Launched(launch_id, pid, start_time))
 
     async def started(self, launch_id: str, n: int, startup_ms: dict[str, float]) -> None:
-        await self._writer.run(lambda db: launches.ready(db, launch_id, n, startup_ms))
+        await self._machine.run(operations.Started(launch_id, n, startup_ms))
 
     async def end_launch(self, launch_id: str, ended: Ended) -> None:
-        await self._writer.run(lambda db: launches.end(db, launch_id, ended))
+        await self._machine.run(operations.EndLaunch(launch_id, ended))
 
     async def open_launches(self) -> list[Launch]:
-        return await self._writer.run(launches.still_open)
+        return await self._machine.read(launches.still_open)
 
     async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
-        return await self._writer.run(lambda db: eventlog.read(db, seq, limit, message_id))
+        return await self._machine.read(lambda db: eventlog.read(db, seq, limit, message_id))
 
     async def epochs(self) -> list[Cursor]:
-        return await self._writer.run(eventlog.epochs)
+        return await self._machine.read(eventlog.epochs)
 
     async def begin_epoch(self, epoch: int, reason: str) -> None:
-        now = self._now()
-        await self._writer.run(lambda db: eventlog.begin_epoch(db, epoch, reason, now), durable=True)
+        await self._machine.run(operations.BeginEpoch(epoch, reason, self._now()))
 
     async def message(self, message_id: str) -> MessageStatus | None:
-        return await self._writer.run(lambda db: history.message(db, message_id))
+        return await self._machine.read(lambda db: history.message(db, message_id))
 
     async def messages(self, after: int, limit: int) -> tuple[list[MessageStatus], int | None]:
-        return await self._writer.run(lambda db: history.messages(db, after, limit))
+        return await self._machine.read(lambda db: history.messages(db, after, limit))
 
     async def first_seq(self, message_id: str) -> int | None:
-        return await self._writer.run(lambda db: history.first_seq(db, message_id))
+        return await self._machine.read(lambda db: history.first_seq(db, message_id))
 
     async def document(self) -> StateDocument:
-        return await self._writer.run(lambda db: StateDocument(state=self._document.value, checkpoint=_turn(db)))
+        document = self._machine.tables.document
+        return await self._machine.read(lambda db: StateDocument(state=document.value, checkpoint=instance.turn(db)))
 
     async def close(self, *, clean: bool) -> None:
-        await self._writer.idle()
-        if clean:
-            self.set_boot_id(None)
-        self._writer.close()
-        self._connection.close()
+        await self._machine.close(clean=clean)
 
     def _now(self) -> int:
         return to_us(self._clock())
-
-    async def _folding(self, operation: Callable[[apsw.Connection], T]) -> T:
-        """A durable operation that may change the document in memory, which is read anew if it does not commit."""
-        try:
-            return await self._writer.run(operation, durable=True)
-        except BaseException:
-            await self._writer.run(self._document.reload)
-            raise
-
-
-def _overview(db: apsw.Connection) -> Overview:
-    row: Any = db.execute("SELECT instance_id, tenant_id, life, created_at, status, reason FROM instance").fetchone()
-    instance_id, tenant_id, life, created_at, status, reason = row
-    return Overview(
-        instance_id=instance_id, tenant_id=tenant_id, life=life, created_at=from_us(created_at), status=status, reason=reason,
-        head=eventlog.head(db), first_seq=eventlog.first_seq(db), turn=_turn(db), queued=inbox.queued(db),
-        revision=_revision(db), last_exit=launches.newest_end(db), startup_ms=launches.newest_startup(db),
-    )  # fmt: skip
-
-
-def _turn(db: apsw.Connection) -> int:
-    return cast(int, db.execute("SELECT coalesce(max(turn), 0) FROM turns").get)
-
-
-def _revision(db: apsw.Connection) -> Revision | None:
-    row: Any = db.execute("SELECT deployment_id, bundle_hash, config FROM revisions ORDER BY revision DESC LIMIT 1").fetchone()
-    return row and Revision(deployment_id=row[0], bundle_hash=row[1], config=from_json(row[2]))
-
-
-def _revise(db: apsw.Connection, revision: Revision, now: int) -> None:
-    if _revision(db) != revision:
-        db.execute(
-            "INSERT INTO revisions (deployment_id, bundle_hash, config, config_hash, begun_at) VALUES (?, ?, ?, ?, ?)",
-            (revision.deployment_id, revision.bundle_hash, to_json(revision.config), digest(revision.config).hex(), now),
-        )
-
-
-def _set_status(db: apsw.Connection, status: str, reason: str | None, now: int) -> None:
-    db.execute("UPDATE instance SET status = ?, reason = ?, status_at = ?", (status, reason, now))
-
-
-def _park(db: apsw.Connection, reason: str, now: int) -> bool:
-    if inbox.queued(db):
-        return False
-    _set_status(db, "hibernated", reason, now)
-    return True
-
-
-def _drop_pending(db: apsw.Connection, message_id: str | None) -> None:
-    db.execute("DELETE FROM pending_deltas WHERE message_id = coalesce(?, message_id)", (message_id,))

@@ -7,42 +7,42 @@ import apsw
 
 from podium.protocol.events import Event
 from podium.state import attempts, eventlog, inbox, launches
-from podium.state.document import Document
+from podium.state.operation import Tables
 from podium.state.port import Attempt, Committed, Group, NewEvent, Outcome, TurnEnd
 from podium.state.values import from_json, to_json, to_us
 
 
-def append_group(db: apsw.Connection, group: Group, now: int) -> list[Event]:
+def append_group(tables: Tables, group: Group, now: int) -> list[Event]:
     """Log events and deltas of a running turn, and up to which frame they go."""
-    events = eventlog.append(db, group.events, now)
-    db.executemany(
+    events = eventlog.append(tables, group.events, now)
+    tables.db.executemany(
         "INSERT INTO pending_deltas (message_id, attempt, deltas) VALUES (?, ?, ?)",
         ((message_id, attempt, to_json(deltas)) for message_id, attempt, deltas in group.deltas),
     )
-    launches.acknowledge(db, group.launch_id, group.n)
+    launches.acknowledge(tables.db, group.launch_id, group.n)
     return events
 
 
-def end(db: apsw.Connection, document: Document, turn: TurnEnd, now: int) -> Committed:
+def end(tables: Tables, turn: TurnEnd, now: int) -> Committed:
     """Commit a turn whose hook has returned."""
+    db = tables.db
     deltas = _take_deltas(db, turn.message_id, turn.attempt)
     deltas += [delta for _, _, group in turn.group.deltas for delta in group]
-    events = append_group(db, Group(launch_id=turn.group.launch_id, n=turn.group.n, events=turn.group.events), now)
-    first_seq = turn.first_seq or (events[0].seq if events else eventlog.head(db).seq + 1)
-    document.fold(db, deltas)
+    events = append_group(tables, Group(launch_id=turn.group.launch_id, n=turn.group.n, events=turn.group.events), now)
+    first_seq = turn.first_seq or (events[0].seq if events else tables.head.seq + 1)
+    tables.document.fold(db, deltas)
     number = _next_turn(db)
     ending = {"stop_reason": turn.stop_reason, "usage": turn.usage, "checkpoint": number}
-    events += eventlog.append(db, [NewEvent("complete", ending, turn.message_id, turn.attempt)], now)
+    events += eventlog.append(tables, [NewEvent("complete", ending, turn.message_id, turn.attempt)], now)
     reply = eventlog.reply_text(db, turn.message_id, turn.attempt, first_seq)
-    _finish(db, document, turn, number, "complete", reply, first_seq, now)
+    _finish(tables, turn, number, "complete", reply, first_seq, now)
     if turn.position is not None:
         attempts.close(db, turn.position, turn.attempt, turn.outcome, None, now)
     return Committed(number, events, reply, turn.stop_reason, turn.usage)
 
 
 def fail_attempt(
-    db: apsw.Connection,
-    document: Document,
+    tables: Tables,
     attempt: Attempt,
     outcome: Outcome,
     error: dict[str, Any],
@@ -51,24 +51,29 @@ def fail_attempt(
     now: int,
 ) -> list[Event]:
     """Close an attempt without its effects; where it is the last one the message is given up, and that is a turn too."""
-    _take_deltas(db, attempt.message_id, attempt.attempt)
+    _take_deltas(tables.db, attempt.message_id, attempt.attempt)
     failed = {"first_seq": attempt.first_seq, "will_retry": will_retry, "outcome": outcome, **error}
-    logged = eventlog.append(db, [NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
-    attempts.close(db, attempt.position, attempt.attempt, outcome, error, now)
+    logged = eventlog.append(tables, [NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
+    attempts.close(tables.db, attempt.position, attempt.attempt, outcome, error, now)
     if not will_retry:
         dead = {"code": error.get("code", "turn_failed"), "message": error.get("message", ""), "retryable": False}
-        logged += eventlog.append(db, [NewEvent("error", dead, attempt.message_id, attempt.attempt)], now)
-        _give_up(db, document, attempt, dead, now)
+        logged += eventlog.append(tables, [NewEvent("error", dead, attempt.message_id, attempt.attempt)], now)
+        _give_up(tables, attempt, dead, now)
     return logged
 
 
-def _give_up(db: apsw.Connection, document: Document, attempt: Attempt, error: dict[str, Any], now: int) -> None:
+def drop_pending(db: apsw.Connection, message_id: str | None) -> None:
+    """Drop the deltas of a hook that did not end; of everything where no message is named."""
+    db.execute("DELETE FROM pending_deltas WHERE message_id = coalesce(?, message_id)", (message_id,))
+
+
+def _give_up(tables: Tables, attempt: Attempt, error: dict[str, Any], now: int) -> None:
     end = TurnEnd(
         kind="message", message_id=attempt.message_id, position=attempt.position, attempt=attempt.attempt,
         first_seq=attempt.first_seq, stop_reason="error", usage={}, workspace_version=None, started_at=attempt.started_at,
         group=Group(launch_id=attempt.launch_id, n=0), error=error,
     )  # fmt: skip
-    _finish(db, document, end, _next_turn(db), "failed", "", attempt.first_seq, now)
+    _finish(tables, end, _next_turn(tables.db), "failed", "", attempt.first_seq, now)
 
 
 def _next_turn(db: apsw.Connection) -> int:
@@ -83,11 +88,9 @@ def _take_deltas(db: apsw.Connection, message_id: str, attempt: int) -> list[dic
     return [delta for (deltas,) in rows for delta in from_json(deltas)]
 
 
-def _finish(
-    db: apsw.Connection, document: Document, turn: TurnEnd, number: int, status: str, reply: str, first_seq: int, now: int
-) -> None:
-    last_seq = eventlog.head(db).seq
-    db.execute(
+def _finish(tables: Tables, turn: TurnEnd, number: int, status: str, reply: str, first_seq: int, now: int) -> None:
+    last_seq = tables.head.seq
+    tables.db.execute(
         "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             number, turn.kind, turn.message_id, turn.position, turn.attempt, status, turn.stop_reason, reply, to_json(turn.usage),
@@ -95,12 +98,13 @@ def _finish(
         ),
     )  # fmt: skip
     if turn.position is not None:
-        inbox.finish(db, turn.position, number)
-    _checkpoint(db, document, turn, number, last_seq, now)
+        inbox.finish(tables.db, turn.position, number)
+    _checkpoint(tables, turn, number, last_seq, now)
 
 
-def _checkpoint(db: apsw.Connection, document: Document, turn: TurnEnd, number: int, last_seq: int, now: int) -> None:
+def _checkpoint(tables: Tables, turn: TurnEnd, number: int, last_seq: int, now: int) -> None:
     """Append the joint commit; its hash covers the one before, so that a changed past shows."""
+    db, document = tables.db, tables.document
     parent, parent_hash = db.execute("SELECT checkpoint, hash FROM checkpoints ORDER BY checkpoint DESC LIMIT 1").fetchone() or (
         None,
         "",
@@ -110,7 +114,7 @@ def _checkpoint(db: apsw.Connection, document: Document, turn: TurnEnd, number: 
     ).fetchone() or ("", "")
     done = db.execute("SELECT coalesce(max(position), 0) FROM inbox WHERE state = 'done'").get
     row = [
-        number, 0, parent, eventlog.head(db).epoch, last_seq, done, document.version, document.hash(), turn.workspace_version,
+        number, 0, parent, tables.head.epoch, last_seq, done, document.version, document.hash(), turn.workspace_version,
         bundle_hash, config_hash, to_json(turn.usage), now,
     ]  # fmt: skip
     chained = hashlib.sha256(f"{parent_hash}\n{to_json(row)}".encode()).hexdigest()

@@ -17,7 +17,7 @@ ORIGIN = {"tenant_id": "platform"}
 
 @pytest.fixture
 async def state(tmp_path: Path) -> AsyncIterator[StateStore]:
-    opened = make_state(tmp_path / "state.db")
+    opened = await make_state(tmp_path / "state.db")
     yield opened
     await opened.close(clean=True)
 
@@ -187,7 +187,7 @@ async def test_history_pages(state: StateStore) -> None:
 
 
 async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
-    state = make_state(tmp_path / "state.db")
+    state = await make_state(tmp_path / "state.db")
     attempt = await begin(state)
     for n in range(30):
         deltas = [replace({"items": []})] if n == 0 else [{"op": "add", "path": "/items/-", "value": "x" * 300}]
@@ -195,6 +195,6 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     await state.end_turn(end_of(attempt))
     expected = await state.document(), await state.events_after(0, 100), await state.message("m1")
     await state.close(clean=True)
-    state = make_state(tmp_path / "state.db")
+    state = await make_state(tmp_path / "state.db")
     assert (await state.document(), await state.events_after(0, 100), await state.message("m1")) == expected
     await state.close(clean=False)

@@ -22,12 +22,16 @@ from podium.protocol.ids import Cursor
 from podium.records.configuration import Configurations
 from podium.records.instances import Instances, Spec
 from podium.sealing import Sealer
-from podium.state.sqlite import SqliteState
+from podium.state.sqlite import SqliteStates
 from podium.workspace.directory import DirectoryWorkspace
 from tests.support.memory_cluster import MemoryCluster
 from tests.support.memory_store import MemoryStore
 
 BODY = {"text": "x", "role": "user", "attachments": []}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Machine:
@@ -43,10 +47,13 @@ class Machine:
     async def coordinator(self, *, boot_id: str = "boot-1", coordinator_id: str = "c1") -> Coordinator:
         interpreter = choose_interpreter(None, None)
         cache = await open_cache(self.directory.root, self.store, "dev", interpreter=interpreter, build_uid=None)
+        states = await SqliteStates.open(
+            self.directory.journal, lambda name: self.directory.instance(name).state_db, self.executor, _now
+        )
         host = Host(
             directory=self.directory, launcher=ProcessLauncher(self.directory.run / "none.sock", reach_timeout_s=0.1),
-            registry=Registry(self.store, "dev"), deployments=cache, states=SqliteState, workspace=DirectoryWorkspace,
-            uids=Uids(self.directory.host_db), executor=self.executor, clock=lambda: datetime.now(UTC), boot_id=boot_id,
+            registry=Registry(self.store, "dev"), deployments=cache, states=states, workspace=DirectoryWorkspace,
+            uids=Uids(self.directory.host_db), executor=self.executor, clock=_now, boot_id=boot_id,
             coordinator_id=coordinator_id, incarnation="i", limits=Limits(),
             configuration=Configuration(Configurations(self.store, "dev"), MemoryCluster()), sealer=Sealer("for tests only!!"),
         )  # fmt: skip

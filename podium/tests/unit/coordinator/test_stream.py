@@ -117,10 +117,14 @@ def test_what_was_lost_and_what_is_no_longer_kept_are_both_said() -> None:
 class Instance:
     """A state on disk and the stream of its events."""
 
-    def __init__(self, path: Path, max_readers: int = 10) -> None:
-        self.state: SqliteState = make_state(path)
+    def __init__(self, state: SqliteState, max_readers: int) -> None:
+        self.state = state
         self.stream = Stream(self.state, Cursor(1, 0), max_readers)
         self._n = 0
+
+    @classmethod
+    async def open(cls, path: Path, max_readers: int = 10) -> "Instance":
+        return cls(await make_state(path), max_readers)
 
     async def commit(self, count: int) -> list[Event]:
         """Log events without releasing them."""
@@ -134,7 +138,7 @@ class Instance:
 
 @pytest.fixture
 async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
-    made = Instance(tmp_path / "state.db")
+    made = await Instance.open(tmp_path / "state.db")
     yield made
     await made.state.close(clean=False)
 
@@ -156,7 +160,7 @@ def reader(instance: Instance, after: int) -> AsyncGenerator[list[Event], None]:
 
 
 async def test_a_reader_that_keeps_up_is_served_from_memory(tmp_path: Path) -> None:
-    instance = Instance(tmp_path / "state.db")
+    instance = await Instance.open(tmp_path / "state.db")
     await instance.publish(20)
     await instance.publish(20)
     await instance.state.close(clean=False)  # nothing can be read from it any more
@@ -228,7 +232,7 @@ async def test_a_reader_may_want_only_some(instance: Instance) -> None:
 
 
 async def test_there_is_a_limit_to_readers_and_who_leaves_makes_room(tmp_path: Path) -> None:
-    instance = Instance(tmp_path / "state.db", max_readers=2)
+    instance = await Instance.open(tmp_path / "state.db", max_readers=2)
     await instance.publish(1)
     one, other, third = (reader(instance, 0) for _ in range(3))
     await anext(one)
@@ -287,10 +291,11 @@ def test_readers_of_any_speed(schedule: list[tuple[str, int]]) -> None:
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream_module, "RECENT_EVENTS", 4)
         patch.setattr(stream_module, "PAGE_EVENTS", 3)
-        asyncio.run(_follow(Instance(Path(directory) / "state.db"), schedule))
+        asyncio.run(_follow(Path(directory) / "state.db", schedule))
 
 
-async def _follow(instance: Instance, schedule: list[tuple[str, int]]) -> None:
+async def _follow(path: Path, schedule: list[tuple[str, int]]) -> None:
+    instance = await Instance.open(path)
     readers = [reader(instance, 0) for _ in range(3)]
     seen: list[list[int]] = [[], [], []]
     for step, number in schedule:

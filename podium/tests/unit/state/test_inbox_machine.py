@@ -35,7 +35,7 @@ class InboxMachine(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.state = make_state(self.folder / "state.db")
+        self.state = self.run(make_state(self.folder / "state.db"))
         self.run(self.state.begin_launch("l", None))
 
     @rule(message_id=IDS, words=st.sampled_from(["a", "b"]))
@@ -99,7 +99,7 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
         self.run(self.state.close(clean=clean))
-        self.state = make_state(self.folder / "state.db")
+        self.state = self.run(make_state(self.folder / "state.db"))
         opened = self.run(self.state.open_attempts())
         assert [a.message_id for a in opened] == ([self.running.message_id] if self.running else [])
 

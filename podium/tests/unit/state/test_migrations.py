@@ -26,11 +26,11 @@ def test_a_newer_format_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_a_migration_that_fails_leaves_the_old_file_working(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.db"
     migrations.open_database(path).close()
-    monkeypatch.setattr(migrations, "FORMAT", 2)
-    monkeypatch.setattr(migrations, "MIGRATIONS", {1: "CREATE TABLE added (n); CREATE TABLE added (n)"})
+    monkeypatch.setattr(migrations, "FORMAT", migrations.FORMAT + 1)
+    monkeypatch.setattr(migrations, "MIGRATIONS", {migrations.FORMAT - 1: "CREATE TABLE added (n); CREATE TABLE added (n)"})
     with pytest.raises(OSError, match="added"):
         migrations.open_database(path)
-    monkeypatch.setattr(migrations, "FORMAT", 1)
+    monkeypatch.setattr(migrations, "FORMAT", migrations.FORMAT - 1)
     with migrations.open_database(path) as db:
         assert db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'added'").get == 0
 
@@ -40,3 +40,13 @@ def test_something_else_is_not_opened(tmp_path: Path) -> None:
     path.write_bytes(b"this is no database" * 1000)
     with pytest.raises(OSError, match="cannot be opened"):
         migrations.open_database(path)
+
+
+def test_format_1_becomes_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with migrations.open_database(path) as db:
+        db.execute("ALTER TABLE instance DROP COLUMN journal_number")
+        db.pragma("user_version", 1)
+    with migrations.open_database(path) as db:
+        assert db.pragma("user_version") == migrations.FORMAT
+        assert db.execute("SELECT count(journal_number) FROM instance").get == 0

@@ -1,0 +1,207 @@
+"""Every change of an instance's state, one struct each.
+
+They are what the journal stores: a field is added at the end, with a default; a tag or a meaning never changes.
+
+`now` is microseconds since 1970.
+"""
+
+from typing import Any
+
+from podium.protocol.events import Event
+from podium.state import attempts, eventlog, inbox, instance, launches, turns
+from podium.state.operation import Operation, Tables
+from podium.state.port import Accepted, Attempt, Begun, Committed, Ended, Group, Outcome, Revision, TurnEnd
+
+
+class WriteUnder(Operation, frozen=True, array_like=True, tag="write_under"):
+    """Say under which boot the file is written."""
+
+    durable = True
+
+    boot_id: str
+
+    def apply(self, tables: Tables) -> None:
+        instance.write_under(tables.db, self.boot_id)
+
+
+class SetStatus(Operation, frozen=True, array_like=True, tag="set_status"):
+    """Store a status that outlives processes."""
+
+    status: str
+    reason: str | None
+    now: int
+
+    def apply(self, tables: Tables) -> None:
+        instance.set_status(tables.db, self.status, self.reason, self.now)
+
+
+class Revise(Operation, frozen=True, array_like=True, tag="revise"):
+    """Record what the agent runs as from now on."""
+
+    revision: Revision
+    now: int
+
+    def apply(self, tables: Tables) -> None:
+        instance.revise(tables.db, self.revision, self.now)
+
+
+class Accept(Operation, frozen=True, array_like=True, tag="accept"):
+    """Put an entry into the inbox, or find the one of that id."""
+
+    durable = True
+
+    message_id: str
+    kind: str
+    body: dict[str, Any]
+    origin: dict[str, Any]
+    limit: int
+    now: int
+
+    def apply(self, tables: Tables) -> Accepted:
+        return inbox.accept(tables.db, self.message_id, self.kind, self.body, self.origin, self.limit, self.now)
+
+
+class BeginNext(Operation, frozen=True, array_like=True, tag="begin_next"):
+    """Take the oldest queued entry; a message gets an attempt."""
+
+    launch_id: str
+    workspace_version: int | None
+    now: int
+
+    def apply(self, tables: Tables) -> Begun | None:
+        return attempts.begin_next(tables, self.launch_id, self.workspace_version, self.now)
+
+
+class Append(Operation, frozen=True, array_like=True, tag="append"):
+    """Log what a group of an agent's frames did."""
+
+    group: Group
+    now: int
+
+    def apply(self, tables: Tables) -> list[Event]:
+        return turns.append_group(tables, self.group, self.now)
+
+
+class EndTurn(Operation, frozen=True, array_like=True, tag="end_turn"):
+    """End a turn: the joint commit."""
+
+    durable = True
+
+    turn: TurnEnd
+    now: int
+
+    def apply(self, tables: Tables) -> Committed:
+        return turns.end(tables, self.turn, self.now)
+
+
+class FailAttempt(Operation, frozen=True, array_like=True, tag="fail_attempt"):
+    """Close an attempt without its effects."""
+
+    durable = True
+
+    attempt: Attempt
+    outcome: Outcome
+    error: dict[str, Any]
+    will_retry: bool
+    now: int
+
+    def apply(self, tables: Tables) -> list[Event]:
+        return turns.fail_attempt(tables, self.attempt, self.outcome, self.error, will_retry=self.will_retry, now=self.now)
+
+
+class DropPending(Operation, frozen=True, array_like=True, tag="drop_pending"):
+    """Drop the deltas of a hook that did not end."""
+
+    message_id: str | None
+
+    def apply(self, tables: Tables) -> None:
+        turns.drop_pending(tables.db, self.message_id)
+
+
+class Park(Operation, frozen=True, array_like=True, tag="park"):
+    """Fall asleep if the inbox is empty."""
+
+    durable = True
+
+    reason: str
+    now: int
+
+    def apply(self, tables: Tables) -> bool:
+        return instance.park(tables.db, self.reason, self.now)
+
+
+class BeginLaunch(Operation, frozen=True, array_like=True, tag="begin_launch"):
+    """Record a start before it happens."""
+
+    launch_id: str
+    uid: int | None
+    now: int
+
+    def apply(self, tables: Tables) -> None:
+        launches.begin(tables.db, self.launch_id, self.uid, self.now)
+
+
+class Launched(Operation, frozen=True, array_like=True, tag="launched"):
+    """Record the process of a launch."""
+
+    launch_id: str
+    pid: int
+    start_time: int
+
+    def apply(self, tables: Tables) -> None:
+        launches.running(tables.db, self.launch_id, self.pid, self.start_time)
+
+
+class Started(Operation, frozen=True, array_like=True, tag="started"):
+    """Record that a launch is ready."""
+
+    launch_id: str
+    n: int
+    startup_ms: dict[str, float]
+
+    def apply(self, tables: Tables) -> None:
+        launches.ready(tables.db, self.launch_id, self.n, self.startup_ms)
+
+
+class EndLaunch(Operation, frozen=True, array_like=True, tag="end_launch"):
+    """Record how a launch ended."""
+
+    launch_id: str
+    ended: Ended
+
+    def apply(self, tables: Tables) -> None:
+        launches.end(tables.db, self.launch_id, self.ended)
+
+
+class BeginEpoch(Operation, frozen=True, array_like=True, tag="begin_epoch"):
+    """Begin a new line of events."""
+
+    durable = True
+
+    epoch: int
+    reason: str
+    now: int
+
+    def apply(self, tables: Tables) -> None:
+        eventlog.begin_epoch(tables.db, self.epoch, self.reason, self.now)
+        tables.head = eventlog.head(tables.db)
+
+
+OPERATIONS = (
+    WriteUnder
+    | SetStatus
+    | Revise
+    | Accept
+    | BeginNext
+    | Append
+    | EndTurn
+    | FailAttempt
+    | DropPending
+    | Park
+    | BeginLaunch
+    | Launched
+    | Started
+    | EndLaunch
+    | BeginEpoch
+)
+"""What the journal may hold."""
