@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from podium.client import AsyncPodium
-from podium.protocol.errors import IdempotencyMismatch, InvalidRequest, NotConfigured, TooLarge
+from podium.protocol.errors import Conflict, IdempotencyMismatch, InvalidRequest, NotConfigured, NotFound, TooLarge
 from podium.records.bounds import MAX_CONFIG_BYTES
 from tests.support.platform import AGENTS, Platform, deploy, until
 
@@ -119,3 +119,21 @@ async def test_the_runtime_configuration_is_bounded(client: AsyncPodium) -> None
 async def test_without_an_endpoint_for_models_it_says_what_to_set(client: AsyncPodium) -> None:
     with pytest.raises(NotConfigured, match="ENSEMBLE_URL"):
         await client.models()
+
+
+async def test_a_deployment_goes_once_nobody_uses_it(client: AsyncPodium, tmp_path: Path) -> None:
+    source = tmp_path / "doomed"
+    source.mkdir()
+    for name in ("probe.py", "podium.toml"):
+        text = (AGENTS / "probe" / name).read_text().replace('type = "probe"', 'type = "doomed"')
+        (source / name).write_text(text)
+    deployment = await deploy(client, source, tmp_path)
+    instance = (await client.create(deployment)).instance_id
+    with pytest.raises(Conflict, match=instance):
+        await client.delete_deployment(deployment)
+    assert (await client.send(instance, "echo on")).text == "on"
+    await client.delete(instance)
+    await client.delete_deployment(deployment)
+    with pytest.raises(NotFound):
+        await client.create(deployment)
+    assert await deploy(client, source, tmp_path) == deployment

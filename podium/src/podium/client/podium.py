@@ -130,6 +130,11 @@ class AsyncPodium:
         path = f"{_DEPLOYMENTS}/{quote(checked('deployment', _DEPLOYMENT, name), safe=':@')}"
         return (await self._transport.call(_get(path))).read(Deployment)
 
+    async def delete_deployment(self, name: str) -> None:
+        """Remove a deployment, by `type:version` or full id. Raises Conflict while an instance runs it or could go back to it."""
+        path = f"{_DEPLOYMENTS}/{quote(checked('deployment', _DEPLOYMENT, name), safe=':@')}"
+        await self._transport.call(Request(method="DELETE", path=path))
+
     # ---- instances
 
     async def create(

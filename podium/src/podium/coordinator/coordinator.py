@@ -71,6 +71,7 @@ class Coordinator:
     async def start(self) -> None:
         """End what was left running, close what was left open, wake what was awake; then keep announcing."""
         await self.host.configuration.read()
+        await self.host.deployments.evict(self.host.registry.exists)
         await self._end_leftovers()
         found = [path.name for path in self.host.directory.instances.iterdir()]
         some = asyncio.Semaphore(RECOVER_AT_ONCE)

@@ -10,8 +10,9 @@ Trees appear under their final names complete and durable. A crash leaves work i
 
 import asyncio
 import os
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -86,6 +87,12 @@ class DeploymentCache:
             task = self._running[key] = asyncio.create_task(self._prepare(key, deployment))
             task.add_done_callback(lambda done: self._finished(key, done))
         return await asyncio.shield(task)
+
+    async def evict(self, exists: Callable[[str, str], Awaitable[bool]]) -> None:
+        """Delete the bundles of versions that are no longer there. To be called before anything is prepared."""
+        for folder in await asyncio.to_thread(lambda: sorted(self._root.glob("*/*"))):
+            if not await exists(folder.parent.name, folder.name):
+                await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
     async def close(self) -> None:
         """End what is being prepared."""

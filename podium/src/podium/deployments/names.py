@@ -11,6 +11,7 @@ from podium.protocol.ids import AGENT_TYPE, checked, checked_version
 
 RECORD_NAME = "deployment.json"
 OWNER_NAME = "owner.json"
+MARK_NAME = "removed.json"
 _DIGEST = re.compile(r"[0-9a-f]{8}", re.ASCII)
 
 
@@ -43,6 +44,10 @@ class Keys:
     def record(self, agent_type: str, version: str) -> str:
         """The record of a version: once it is there, the deployment exists."""
         return f"{self.agent_type(agent_type)}{version}/{RECORD_NAME}"
+
+    def mark(self, agent_type: str, version: str) -> str:
+        """What says that a version is being removed, or was."""
+        return f"{self.agent_type(agent_type)}{version}/{MARK_NAME}"
 
     def recorded(self, key: str) -> tuple[str, str] | None:
         """Agent type and version of a record's key; None for every other key."""

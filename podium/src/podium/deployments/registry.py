@@ -45,6 +45,12 @@ class TypeOwner(Record, kw_only=True):
     tenant_id: str
 
 
+class RemovalMark(Record, kw_only=True):
+    """A version that is being removed, or was: it may come back with the same bytes only."""
+
+    checksum: str
+
+
 class Registry:
     """The deployments of one environment. OSError where the store cannot be reached; NewerFormat for a newer release's record."""
 
@@ -53,6 +59,7 @@ class Registry:
         self.keys = Keys(environment)
         self._records = Records(store, Deployment)
         self._owners = Records(store, TypeOwner)
+        self._marks = Records(store, RemovalMark)
 
     async def publish(
         self, path: Path, *, agent_type: str, version: str, tenant_id: str, limits: BundleLimits, now: datetime
@@ -69,6 +76,7 @@ class Registry:
         _check_agrees("version", version, "agent.version", agent.version)
         await self._claim(agent.type, tenant_id)
         deployment = _deployment(bundle, tenant_id, now)
+        await self._revive(deployment)
         found = await self._records.read(self.keys.record(agent.type, agent.version))
         if found is None:
             await self._put_bundle(path, deployment)
@@ -114,6 +122,41 @@ class Registry:
                 items.append(found.record)
         return items, None
 
+    async def exists(self, agent_type: str, version: str) -> bool:
+        """Whether there is such a version."""
+        return await self._records.read(self.keys.record(agent_type, version)) is not None
+
+    async def owner(self, agent_type: str) -> str | None:
+        """The tenant an agent type belongs to."""
+        found = await self._owners.read(self.keys.owner(agent_type))
+        return found.record.tenant_id if found else None
+
+    async def mark(self, deployment: Deployment) -> None:
+        """Say that a version is being removed: nobody may begin to use it; idempotent."""
+        key = self.keys.mark(deployment.agent_type, deployment.version)
+        await self._marks.create(key, RemovalMark(checksum=deployment.checksum))
+
+    async def unmark(self, deployment: Deployment) -> None:
+        """It is not removed after all; idempotent."""
+        await self._store.delete(self.keys.mark(deployment.agent_type, deployment.version))
+
+    async def removed(self, agent_type: str, version: str) -> RemovalMark | None:
+        """The mark of a version that is being removed, or was."""
+        found = await self._marks.read(self.keys.mark(agent_type, version))
+        return found.record if found else None
+
+    async def require_kept(self, deployment: Deployment) -> None:
+        """NotFound where it is being removed. To be asked *after* the use of a deployment was written down."""
+        if await self.removed(deployment.agent_type, deployment.version):
+            raise NotFound(f"{deployment.deployment_id} is being removed: choose another version, or deploy it again")
+
+    async def _revive(self, deployment: Deployment) -> None:
+        mark = await self.removed(deployment.agent_type, deployment.version)
+        if mark and mark.checksum != deployment.checksum:
+            raise await self._version_exists(deployment.agent_type, deployment.version)
+        if mark:
+            await self.unmark(deployment)
+
     async def _claim(self, agent_type: str, tenant_id: str) -> None:
         key = self.keys.owner(agent_type)
         owner = await self._owners.read(key)
@@ -147,8 +190,8 @@ class Registry:
         )
 
     async def _may_use(self, agent_type: str, tenant_id: str) -> bool:
-        owner = await self._owners.read(self.keys.owner(agent_type))
-        return owner is not None and (tenant_id == PLATFORM_TENANT or owner.record.tenant_id in (tenant_id, PLATFORM_TENANT))
+        owner = await self.owner(agent_type)
+        return owner is not None and (tenant_id == PLATFORM_TENANT or owner in (tenant_id, PLATFORM_TENANT))
 
     async def _versions(self, agent_type: str) -> Sequence[str]:
         folder = self.keys.agent_type(agent_type)

@@ -10,6 +10,7 @@ from podium.auth import Caller, Keys, Signer
 from podium.cluster.port import Cluster
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Registry
+from podium.deployments.removal import Removal
 from podium.gateway.ensemble import Ensemble
 from podium.gateway.proxy import Proxy
 from podium.gateway.router import Router
@@ -55,7 +56,7 @@ class Gateway:
         router = Router(cluster, records)
         requests = Requests(store, environment, sealer)
         instances = InstanceRoutes(records, requests, registry, router, self._upstream, sealer, max_message_bytes)
-        deployments = Deployments(registry, bundle_limits)
+        deployments = Deployments(registry, Removal(store, environment, registry, records), bundle_limits)
         platform = Platform(cluster, store, router, self._upstream, environment)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
@@ -64,6 +65,7 @@ class Gateway:
             "create_deployment": deployments.create,
             "list_deployments": deployments.list,
             "get_deployment": deployments.get,
+            "delete_deployment": deployments.delete,
             "create_instance": instances.create,
             "list_instances": instances.list,
             "get_config": configuration.get,

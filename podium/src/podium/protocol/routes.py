@@ -65,7 +65,10 @@ ROUTES: tuple[Route, ...] = (
         "get_deployment", "GET", "/api/v1/deployments/{deployment_id}", "deployments:read", response=api.Deployment,
         fails=(errors.NotFound,),
     ),
-    _gateway("delete_deployment", "DELETE", "/api/v1/deployments/{deployment_id}", "deployments:write", status=204, built=False),
+    _gateway(
+        "delete_deployment", "DELETE", "/api/v1/deployments/{deployment_id}", "deployments:write", status=204,
+        fails=(errors.NotFound, errors.Conflict),
+    ),
     # instances
     _gateway(
         "create_instance", "POST", "/api/v1/instances", "instances:write", request=api.CreateInstance, response=api.Instance,

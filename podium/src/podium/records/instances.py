@@ -46,6 +46,12 @@ class Spec(Record, kw_only=True):
     """Sealed for the instance's tenant, id and life: see `secrets_belong_to`."""
     upgrade_id: str = ""
     """Drawn anew by each request that names a deployment, so that asking again tries again."""
+    earlier: list[str] = msgspec.field(default_factory=list)
+    """The deployments it had before, each once: its checkpoints name them, and it can go back to them."""
+
+    def named(self) -> set[str]:
+        """Every deployment that must be kept for this instance."""
+        return {self.deployment_id, *self.earlier}
 
 
 def secrets_belong_to(tenant_id: str, instance_id: str, life: int) -> tuple[str, ...]:

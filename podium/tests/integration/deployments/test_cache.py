@@ -166,6 +166,17 @@ async def test_leftovers_of_a_crash_are_removed(
     assert (await cache.prepare(await publish(store, tmp_path, {}))).python.exists()
 
 
+async def test_what_was_removed_from_the_registry_is_evicted(
+    cache: DeploymentCache, store: MemoryStore, data: Path, tmp_path: Path
+) -> None:
+    kept, removed = [await cache.prepare(await publish(store, tmp_path, {}, version)) for version in ("1.0.0", "2.0.0")]
+    await store.delete("dev/deployments/notes/2.0.0/deployment.json")
+    await cache.evict(Registry(store, "dev").exists)
+    assert kept.bundle_dir.is_dir()
+    assert [path.name for path in (data / "deployments" / "notes").iterdir()] == ["1.0.0"]
+    assert not removed.bundle_dir.exists()
+
+
 async def test_closing_ends_an_install(cache: DeploymentCache, store: MemoryStore, data: Path, tmp_path: Path) -> None:
     deployment = await publish(store, tmp_path, {})
     asked = asyncio.create_task(cache.prepare(deployment))

@@ -1,4 +1,4 @@
-"""Deployments: upload, list, get."""
+"""Deployments: upload, list, get, remove."""
 
 import tempfile
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from podium.auth import Caller
 from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Deployment, Registry
+from podium.deployments.removal import Removal
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, TooLarge
 from podium.web import json_response, query_int
@@ -23,8 +24,9 @@ MAX_PAGE = 200
 class Deployments:
     """Handlers over the registry."""
 
-    def __init__(self, registry: Registry, limits: BundleLimits) -> None:
+    def __init__(self, registry: Registry, removal: Removal, limits: BundleLimits) -> None:
         self._registry = registry
+        self._removal = removal
         self._limits = limits
 
     async def create(self, request: Request, caller: Caller) -> Response:
@@ -47,6 +49,11 @@ class Deployments:
     async def get(self, request: Request, caller: Caller) -> Response:
         """One, by `type`, `type:version` or its full id."""
         return json_response(public(await self._registry.get(request.path_params["deployment_id"], caller.tenant_id)))
+
+    async def delete(self, request: Request, caller: Caller) -> Response:
+        """Remove one that no instance names, by `type:version` or its full id."""
+        await self._removal.remove(request.path_params["deployment_id"], caller.tenant_id)
+        return Response(status_code=204)
 
     async def _receive(self, request: Request, target: Path) -> tuple[str, str]:
         """Store the form's file; its agent_type and version."""

@@ -9,12 +9,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from podium.auth import Caller
-from podium.deployments.registry import Registry
+from podium.deployments.registry import Deployment, Registry
 from podium.gateway import placement
 from podium.gateway.router import Router
 from podium.gateway.upstream import Upstream
 from podium.protocol import api
-from podium.protocol.errors import InstanceExists
+from podium.protocol.errors import InstanceExists, NotFound
 from podium.protocol.ids import INSTANCE_ID, MESSAGE_ID, checked, new_id
 from podium.records.bounds import checked_config, checked_environment, checked_labels, checked_secrets
 from podium.records.instances import Instances, Spec, secrets_belong_to
@@ -63,6 +63,7 @@ class InstanceRoutes:
         )  # fmt: skip
         placement.choose(await self._router.coordinators())  # refuse before anything is written
         await self._write(spec)
+        await self._require_kept(deployment, chosen)
         return json_response(await self.place(caller, chosen), 201)
 
     async def list(self, request: Request, caller: Caller) -> Response:
@@ -92,6 +93,17 @@ class InstanceRoutes:
         target = placement.choose(known)
         self._router.forget(instance_id)
         return await self._upstream.call(caller, "POST", target.url, "/instances", {"instance_id": instance_id})
+
+    async def _require_kept(self, deployment: Deployment, instance_id: str) -> None:
+        """NotFound where the deployment is being removed, unless the instance lives already: then it was asked before."""
+        owner = await self._records.owner(instance_id)
+        if owner and not owner.record.deleted:
+            return
+        try:
+            await self._registry.require_kept(deployment)
+        except NotFound:
+            await self._records.forget_spec(instance_id)
+            raise
 
     async def _sealed(self, secrets: dict[str, str] | None, tenant_id: str, instance_id: str) -> str | None:
         """Secrets as they are stored. Which life they are for is known before its owner is: the one after a tombstone's."""
