@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := podium/.venv/bin
 PYTEST := cd podium && .venv/bin/pytest
 
-.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash check format bench clean
+.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash check format reference bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: setup ## Format, lint, types, direction of imports
 
 format: setup ## Rewrite the code in our format
 	@cd podium && .venv/bin/ruff format . ../examples ../benchmarks && .venv/bin/ruff check --fix . ../examples ../benchmarks
+
+reference: setup ## Write the generated pages of docs/reference
+	@$(BIN)/python -m podium.reference docs/reference
 
 bench: setup ## Turns per second, accept latency, wake; results in benchmarks/results
 	@$(BIN)/python benchmarks/durability.py

@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import AsyncGenerator
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_args
 
 import apsw
 
 from podium.protocol.api import LogRecord
 from podium.protocol.errors import TooMany
+from podium.protocol.parameters import Level
 from podium.state.values import from_us
 from podium.state.writer import Writer
 
 KEEP_RECORDS = 20_000
 PAGE_RECORDS = 500
-LEVELS = ("debug", "info", "warning", "error", "critical")
+LEVELS = get_args(Level)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (

@@ -60,7 +60,12 @@ class Gateway:
         platform = Platform(cluster, store, router, self._upstream, environment)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
-        self._open: dict[str, Endpoint] = {"health": platform.health, "ready": platform.ready}
+        self._open: dict[str, Endpoint] = {
+            "health": platform.health,
+            "ready": platform.ready,
+            "openapi": platform.openapi,
+            "docs": platform.docs,
+        }
         self._called: dict[str, CalledHandler] = {
             "create_deployment": deployments.create,
             "list_deployments": deployments.list,

@@ -5,7 +5,10 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 
+from podium.protocol.events import Frame
+
 T = TypeVar("T")
+Time = Annotated[datetime, msgspec.Meta(tz=True)]
 Labels = dict[
     Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")], Annotated[str, msgspec.Meta(max_length=256)]
 ]
@@ -23,7 +26,29 @@ class Page(msgspec.Struct, Generic[T], kw_only=True):
     next_cursor: str | None = None
 
 
+class Problem(msgspec.Struct, kw_only=True):
+    """Every error, as RFC 9457 says. `code` is stable; `detail` says what happened, why, and what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    request_id: str
+    limit: int | None = None
+    current: int | None = None
+
+
 # ---- deployments
+
+
+class BundleForm(Request):
+    """The fields of a multipart form. `file` is the bundle's bytes, a tar.gz; the others say what its manifest says."""
+
+    file: bytes
+    agent_type: str
+    version: str
 
 
 class Deployment(msgspec.Struct, kw_only=True):
@@ -34,7 +59,7 @@ class Deployment(msgspec.Struct, kw_only=True):
     version: str
     checksum: str
     size_bytes: int
-    created_at: datetime
+    created_at: Time
     runtime: str = "python"
 
 
@@ -55,7 +80,7 @@ class CreateInstance(Request):
 class LastExit(msgspec.Struct, kw_only=True):
     """How the agent's last process ended; both numbers null where nobody saw it."""
 
-    at: datetime
+    at: Time
     reason: str
     code: int | None = None
     signal: int | None = None
@@ -69,7 +94,7 @@ class Instance(msgspec.Struct, kw_only=True):
     agent_id: str
     deployment_id: str
     status: str
-    created_at: datetime
+    created_at: Time
     labels: dict[str, str] = {}
     config: dict[str, Any] = {}
     reason: str | None = None
@@ -126,10 +151,17 @@ class MessageStatus(msgspec.Struct, kw_only=True):
     status: str
     role: str
     text: str
-    accepted_at: datetime
+    accepted_at: Time
     attempts: int = 0
     reply: Reply | None = None
     error: MessageError | None = None
+
+
+class EventPage(msgspec.Struct, kw_only=True):
+    """Events as one page. `next_cursor` goes into `after`, null where nothing more is there yet."""
+
+    items: list[Frame]
+    next_cursor: str | None = None
 
 
 class StateDocument(msgspec.Struct, kw_only=True):
@@ -145,14 +177,14 @@ class FileEntry(msgspec.Struct, kw_only=True):
     path: str
     kind: str
     size_bytes: int
-    modified_at: datetime
+    modified_at: Time
 
 
 class LogRecord(msgspec.Struct, kw_only=True):
     """One line of the agent's log. `source` is agent, output or platform."""
 
     id: int
-    at: datetime
+    at: Time
     level: str
     source: str
     message: str

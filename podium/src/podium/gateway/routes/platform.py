@@ -1,7 +1,10 @@
 """Health, readiness, coordinators."""
 
+from functools import cache
+
+import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 
 from podium.auth import Caller
 from podium.cluster.port import Cluster
@@ -9,7 +12,10 @@ from podium.gateway.router import Router
 from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
 from podium.protocol import api
+from podium.reference import POLICY, api_html, openapi
 from podium.web import json_response
+
+_KEPT = {"cache-control": "max-age=300"}
 
 
 class Platform:
@@ -36,6 +42,14 @@ class Platform:
         ready = all(said == "ok" for said in checks.values())
         return json_response(api.Health(status="ok" if ready else "unavailable", checks=checks), 200 if ready else 503)
 
+    async def openapi(self, request: Request) -> Response:
+        """The API as a document for programs."""
+        return Response(_openapi(), media_type="application/json", headers=_KEPT)
+
+    async def docs(self, request: Request) -> Response:
+        """The API as a page for people."""
+        return HTMLResponse(api_html(), headers=_KEPT | {"content-security-policy": POLICY, "x-content-type-options": "nosniff"})
+
     async def coordinators(self, request: Request, caller: Caller) -> Response:
         """All that are known."""
         items = [
@@ -52,6 +66,11 @@ class Platform:
             raise ConnectionError("none is known")
         caller = Caller(tenant_id="platform", admin=True)
         await self._upstream.call(caller, "GET", known[0].url, "/admin/status")
+
+
+@cache
+def _openapi() -> bytes:
+    return msgspec.json.encode(openapi())
 
 
 async def _check(probe) -> str:  # type: ignore[no-untyped-def]

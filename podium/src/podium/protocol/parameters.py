@@ -1,0 +1,105 @@
+"""What a request may carry beside its body: each parameter of the route table with its type, its bounds and what it means."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from podium.protocol import ids
+
+MAX_PAGE = 200
+MAX_RECORDS = 1000
+"""Of what is read in bulk: events, log records."""
+MAX_OFFSET = 10**9
+MAX_RECORD = 2**62
+MAX_DEPTH = 32
+MAX_WAIT_S = 300
+DEFAULT_WAIT_S = 50.0
+
+Status = Literal[
+    "deploying", "initializing", "ready", "running", "scaling_down", "shutting_down", "hibernated", "failed", "terminated"
+]
+Level = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class Parameter(msgspec.Struct, kw_only=True, frozen=True):
+    """One parameter. `type` is what a JSON schema is made of; None as `default` is none."""
+
+    name: str
+    place: Literal["path", "query", "header"]
+    type: Any
+    doc: str
+    default: Any = None
+
+
+def _query(name: str, type_: Any, doc: str, default: Any = None) -> Parameter:
+    return Parameter(name=name, place="query", type=type_, doc=doc, default=default)
+
+
+def _header(name: str, type_: Any, doc: str) -> Parameter:
+    return Parameter(name=name, place="header", type=type_, doc=doc)
+
+
+def _path(name: str, type_: Any, doc: str) -> Parameter:
+    return Parameter(name=name, place="path", type=type_, doc=doc)
+
+
+def _whole(pattern: str) -> Meta:
+    return Meta(pattern=f"^(?:{pattern})$".replace(r"\d", "[0-9]"))
+
+
+_REFERENCE = rf"{ids.AGENT_TYPE.pattern}(?::{ids.VERSION.pattern}(?:@[0-9a-f]{{8}})?)?"
+_CURSOR = r"\d{1,18}\.\d{1,18}"
+
+PATH = {
+    parameter.name: parameter
+    for parameter in (
+        _path("instance_id", Annotated[str, _whole(ids.INSTANCE_ID.pattern)], "The instance, by its id."),
+        _path("message_id", Annotated[str, _whole(ids.MESSAGE_ID.pattern)], "The message, by its id."),
+        _path(
+            "deployment_id",
+            Annotated[str, _whole(_REFERENCE), Meta(max_length=250)],
+            "`type` (its highest version, prereleases aside), `type:version` or the full id.",
+        ),
+        _path("path", Annotated[str, Meta(min_length=1, max_length=4095)], "A path below the workspace; never upwards."),
+        _path("key_prefix", str, "The beginning of a key, as it was listed."),
+        _path("agent_type", Annotated[str, _whole(ids.AGENT_TYPE.pattern)], "The agent type."),
+        _path("coordinator_id", str, "The coordinator."),
+    )
+}
+"""The parameters that stand in paths, by name."""
+
+
+def limit(most: int, default: int) -> Parameter:
+    """How many items a page has."""
+    return _query("limit", Annotated[int, Meta(ge=1, le=most)], "How many items at most.", default)
+
+
+CURSOR = _query("cursor", str, "`next_cursor` of the page before; without it the first page.")
+MESSAGE_CURSOR = _query("cursor", Annotated[str, _whole(r"\d{1,18}")], "`next_cursor` of the page before.")
+WAIT = _query("wait", Annotated[float, Meta(ge=0, le=MAX_WAIT_S)], "Seconds to wait for the end before 202.", DEFAULT_WAIT_S)
+WAIT_NOT = _query("wait", Annotated[float, Meta(ge=0, le=MAX_WAIT_S)], "Seconds to wait for the message's end.", 0)
+PREFER = _header("Prefer", str, "`respond-async` is `wait=0`.")
+IDEMPOTENCY_KEY = _header(
+    "Idempotency-Key",
+    Annotated[str, _whole(ids.MESSAGE_ID.pattern)],
+    "The same key again with the same body has the result of the first; with another body it is refused.",
+)
+MESSAGE_KEY = _header(
+    "Idempotency-Key", Annotated[str, _whole(ids.MESSAGE_ID.pattern)], "The `message_id`; one value with `id` of the body."
+)
+AGENT_TYPE = _query("agent_type", Annotated[str, _whole(ids.AGENT_TYPE.pattern)], "Only instances of this agent type.")
+STATUS = _query("status", Status, "Only instances of this status.")
+LABEL = _query("label", list[str], "`name` or `name=value`; several must all fit.")
+AFTER = _query("after", Annotated[str, _whole(_CURSOR)], "A cursor, `epoch.seq`: events behind it. Wins over `Last-Event-ID`.")
+LAST_EVENT_ID = _header("Last-Event-ID", Annotated[str, _whole(_CURSOR)], "As `after`: what a browser sends by itself.")
+LEVEL = _query("level", Level, "The least level of a record.")
+OFFSET = _query("offset", Annotated[int, Meta(ge=0, le=MAX_OFFSET)], "How many of the newest records to leave out.", 0)
+FOLLOW = _query("follow", bool, "A stream of records that goes on.", False)
+AFTER_RECORD = _query("after", Annotated[int, Meta(ge=0, le=MAX_RECORD)], "With `follow`: records behind this `id`.")
+LAST_RECORD_ID = _header("Last-Event-ID", Annotated[int, Meta(ge=0, le=MAX_RECORD)], "As `after`, which wins.")
+FOLDER = _query("path", Annotated[str, Meta(max_length=4095)], "The directory to list; the workspace where missing.")
+DEPTH = _query("depth", Annotated[int, Meta(ge=1, le=MAX_DEPTH)], "How many levels below it.", 1)
+RANGE = _header("Range", str, "One range of bytes, such as `bytes=0-99`; anything else is answered with the whole file.")
+IF_NONE_MATCH = _header("If-None-Match", str, "An entity tag: 304 while the content is still that one.")
+IF_RANGE = _header("If-Range", str, "An entity tag: the whole file where the content is not that one any more.")
