@@ -32,16 +32,18 @@ def test_a_process_that_is_not_there() -> None:
     assert procfs.read_environment(NOBODY) == []
 
 
-def test_a_name_full_of_parentheses(tmp_path: Path) -> None:
+async def test_a_name_full_of_parentheses(tmp_path: Path) -> None:
     program = tmp_path / ") R 1 (1"
     shutil.copy("/bin/sleep", program)
     with subprocess.Popen([program, "1000"], start_new_session=True, env={"A": "b"}) as process:
-        stat = procfs.read_stat(process.pid)
-        assert stat is not None
-        assert stat.session == process.pid
-        assert stat.start_time > 1
-        assert b"A=b" in procfs.read_environment(process.pid)
-        process.kill()
+        try:
+            stat = procfs.read_stat(process.pid)
+            assert stat is not None
+            assert stat.session == process.pid
+            assert stat.start_time > 1
+            await until(lambda: b"A=b" in procfs.read_environment(process.pid))  # Popen returns before exec has put it there
+        finally:
+            process.kill()
 
 
 async def test_what_waits_to_be_reaped_is_not_alive() -> None:
