@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -78,6 +79,12 @@ def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
         case ConnectionError() | TimeoutError():
             _logger.warning("unavailable", request_id=request_id, error=str(error))
             return Unavailable(f"a part of the platform does not answer: {error}", retry_after_s=1)
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            _logger.error("no file descriptors left", request_id=request_id, exc_info=error)
+            return Unavailable("this part of the platform has no file descriptors left: raise its limit", retry_after_s=5)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            _logger.error("disk full", request_id=request_id, exc_info=error)
+            return Unavailable("the disk of this part of the platform is full: make room", retry_after_s=5)
         case OSError():
             _logger.error("storage failed", request_id=request_id, exc_info=error)
             return Unavailable("the platform's storage cannot be used now; the log says why", retry_after_s=5)

@@ -79,14 +79,22 @@ async def test_without_a_time_to_retry_none_is_given() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(28, "No space left on device", "/secret/path"), PermissionError(13, "Permission denied", "/secret/path")]
+    ("error", "says"),
+    [
+        (OSError(28, "No space left on device", "/secret/path"), "full"),
+        (OSError(122, "Disk quota exceeded", "/secret/path"), "full"),
+        (OSError(24, "Too many open files", "/secret/path"), "descriptors"),
+        (OSError(23, "Too many open files in system", "/secret/path"), "descriptors"),
+        (PermissionError(13, "Permission denied", "/secret/path"), "storage"),
+    ],
 )
-async def test_storage_that_fails_is_unavailable_for_now(error: OSError) -> None:
+async def test_storage_that_fails_is_unavailable_for_now(error: OSError, says: str) -> None:
     response = await ask(raising(error))
     document = problem_of(response)
     assert (response.status_code, document["code"], document["retryable"]) == (503, "unavailable", True)
     assert int(response.headers["retry-after"]) > 0
     assert "/secret/path" not in response.text
+    assert says in document["detail"]
 
 
 @pytest.mark.parametrize("error", [ConnectionError("valkey"), ConnectionRefusedError(111, "refused"), TimeoutError("slow")])

@@ -44,6 +44,8 @@ from podium.objectstore.directory import DirectoryStore
 from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.sealing import Sealer
+from podium.server.connection import ConnectionLimits, connections
+from podium.server.descriptors import watch_descriptors
 from podium.server.dispatch import Dispatcher
 from podium.state.sqlite import SqliteStates
 from podium.web import listening_fd
@@ -54,6 +56,7 @@ BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id"
 BOOT_ID_VARIABLE = "PODIUM_BOOT_ID_FILE"
 """Names another file in tests that play a power cut."""
 CLOSE_CONNECTIONS_S = 2.0
+KEPT_DESCRIPTORS = 256
 
 
 class Usage(Exception):
@@ -78,7 +81,7 @@ async def run_gateway(settings: Settings) -> None:
         )  # fmt: skip
 
     async with contextlib.aclosing(cluster):
-        await _serve(gateway_app(make_gateway), settings.gateway_host, settings.gateway_port)
+        await _serve(gateway_app(make_gateway), settings, settings.gateway_host, settings.gateway_port)
 
 
 async def run_coordinator(settings: Settings) -> None:
@@ -101,7 +104,7 @@ async def run_coordinator(settings: Settings) -> None:
         try:
             app = coordinator_app(coordinator, signer)
             stop = partial(coordinator.stop, settings.shutdown_grace_s)
-            await _serve(app, settings.coordinator_host, settings.coordinator_port, stop)
+            await _serve(app, settings, settings.coordinator_host, settings.coordinator_port, stop)
         finally:
             await coordinator.stop(0)
             await states.close()
@@ -178,20 +181,35 @@ def _locked(directory: DataDirectory) -> Iterator[None]:
         os.close(fd)
 
 
-async def _serve(app: Dispatcher, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None) -> None:
+async def _serve(
+    app: Dispatcher, settings: Settings, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None
+) -> None:
     """Serve `app` until a signal comes; `before_end` runs while connections are still open."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, loop="none", http="httptools", ws="none", lifespan="on",
-        proxy_headers=False, timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
+        app, log_config=None, access_log=False, server_header=False, loop="none", http=connections(_bounds(settings)), ws="none",
+        lifespan="on", proxy_headers=False, timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
+        timeout_keep_alive=int(settings.keep_alive_timeout_s),
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # handled here
     serving = asyncio.create_task(server.serve(sockets=[_socket(host, port)]))
+    watching = asyncio.create_task(watch_descriptors())
     await asyncio.wait({serving, asyncio.create_task(_signal())}, return_when=asyncio.FIRST_COMPLETED)
+    watching.cancel()
     if before_end:
         await before_end()
     server.should_exit = True
     await serving
+
+
+def _bounds(settings: Settings) -> ConnectionLimits:
+    """Of client connections: as set, and so that descriptors are left for everything else."""
+    possible, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return ConnectionLimits(
+        connections=max(1, min(settings.max_connections, possible - KEPT_DESCRIPTORS)),
+        head_bytes=settings.max_request_head_size_bytes, head_timeout_s=settings.request_head_timeout_s,
+        body_timeout_s=settings.request_body_timeout_s,
+    )  # fmt: skip
 
 
 def _socket(host: str, port: int) -> socket.socket:

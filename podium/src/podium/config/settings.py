@@ -117,6 +117,22 @@ class Settings:
     max_message_size_bytes: Annotated[int, Setting(
         "MAX_MESSAGE_SIZE", kinds.SIZE, "1MiB", "The largest message that is accepted.",
     )]
+    max_connections: Annotated[int, Setting(
+        "MAX_CONNECTIONS", kinds.COUNT, "10000",
+        "Client connections that a gateway or coordinator holds open at once; never more than its file descriptors allow.",
+    )]
+    max_request_head_size_bytes: Annotated[int, Setting(
+        "MAX_REQUEST_HEAD_SIZE", kinds.SIZE, "32KiB", "The largest request line and headers that are accepted.",
+    )]
+    request_head_timeout_s: Annotated[float, Setting(
+        "REQUEST_HEAD_TIMEOUT", kinds.DURATION, "10s", "How long a client may take for the request line and headers.",
+    )]
+    request_body_timeout_s: Annotated[float, Setting(
+        "REQUEST_BODY_TIMEOUT", kinds.DURATION, "30s", "How long the body of a request may come at less than 1 KiB/s.",
+    )]
+    keep_alive_timeout_s: Annotated[float, Setting(
+        "KEEP_ALIVE_TIMEOUT", kinds.DURATION, "75s", "How long a connection is kept on which nothing is asked.",
+    )]
     max_inbox: Annotated[int, Setting("MAX_INBOX", kinds.COUNT, "1000", "Messages that may wait in one instance's inbox.")]
     max_agents: Annotated[int, Setting("MAX_AGENTS", kinds.COUNT, "1000", "Instances one coordinator keeps awake at once.")]
     max_readers: Annotated[int, Setting("MAX_READERS", kinds.COUNT, "1000", "Event streams open on one instance at once.")]

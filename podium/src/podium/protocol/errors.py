@@ -101,6 +101,11 @@ class NotAFile(PodiumError):
     remedy = "Name a regular file; a directory can be listed."
 
 
+class TooSlow(PodiumError):
+    code, status, title, retryable = "too_slow", 408, "The request came too slowly", True
+    remedy = "Send the request again at once, whole. Behind a slow line, raise the timeout that `detail` names."
+
+
 class TooLarge(PodiumError):
     code, status, title = "too_large", 413, "This is larger than the limit"
     remedy = "Send less than `limit`, or raise the setting."
@@ -114,6 +119,11 @@ class IdempotencyMismatch(PodiumError):
 class TooMany(PodiumError):
     code, status, title, retryable = "too_many", 429, "A limit is reached", True
     remedy = "Wait `Retry-After` seconds, or raise the limit that `detail` names."
+
+
+class HeadTooLarge(PodiumError):
+    code, status, title = "head_too_large", 431, "The headers are larger than the limit"
+    remedy = "Send fewer or shorter headers, or raise the setting that `detail` names."
 
 
 class TurnFailed(PodiumError):
