@@ -9,6 +9,7 @@ from pathlib import Path
 from podium import log
 from podium.auth import PLATFORM_TENANT
 from podium.cluster.port import Cluster, CoordinatorInfo
+from podium.coordinator.adoption import Recovery
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.instance import Instance
 from podium.coordinator.keyed_locks import KeyedLocks
@@ -17,6 +18,7 @@ from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.ownership import Ownership
 from podium.deployments.registry import DIGEST_CHARS
+from podium.launcher.port import Launch
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, PodiumError, TooMany, Unavailable
 from podium.protocol.ids import DeploymentId
 from podium.records.instances import Instances, Owner, Spec
@@ -39,6 +41,7 @@ class Coordinator:
         self._url = url
         self._ownership = Ownership(records, host.coordinator_id, host.incarnation, host.clock)
         self._loaded: dict[str, Instance] = {}
+        self._found: dict[str, Launch] = {}
         self._locks = KeyedLocks()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -69,13 +72,19 @@ class Coordinator:
     # ---- life of the coordinator
 
     async def start(self) -> None:
-        """End what was left running, close what was left open, wake what was awake; then keep announcing."""
+        """Take over the agents that live, close what was left open, wake what was awake; then keep announcing."""
         await self.host.configuration.read()
         await self.host.deployments.evict(self.host.registry.exists)
-        await self._end_leftovers()
-        found = [path.name for path in self.host.directory.instances.iterdir()]
+        self._found = {launch.launch_id: launch for launch in await self.host.launcher.list()}
+        names = sorted(path.name for path in self.host.directory.instances.iterdir())
         some = asyncio.Semaphore(RECOVER_AT_ONCE)
-        await asyncio.gather(*(self._recover(name, some) for name in sorted(found)))
+        there = await asyncio.gather(*(self._recover(name, some) for name in names))
+        await self._end_unclaimed()
+        for name in [name for name, is_there in zip(names, there, strict=True) if not is_there]:
+            await self._remove(name)
+        for instance in self._loaded.values():
+            if instance.status is not Status.HIBERNATED:
+                instance.stir()
         following = self.host.configuration.follow(self._reconfigured)
         self._tasks = [asyncio.create_task(work) for work in (self._announce(), self._sweep(), following)]
 
@@ -89,26 +98,30 @@ class Coordinator:
         await asyncio.gather(*(instance.stop(grace_s) for instance in self._loaded.values()))
         self._loaded.clear()
 
-    async def _end_leftovers(self) -> None:
-        """No agent is adopted yet: whatever an earlier coordinator started ends before anything new runs."""
-        for launch in await self.host.launcher.list():
-            await self.host.launcher.kill(launch.launch_id)
-            await self.host.launcher.wait(launch.launch_id)
-            await self.host.launcher.forget(launch.launch_id)
+    async def _end_unclaimed(self) -> None:
+        """Processes of instances that are not ours any more, or cannot be opened, end before anything new runs."""
+        for launch_id in self._found:
+            _logger.info("ending a process that no instance claims", launch_id=launch_id)
+            await self.host.launcher.kill(launch_id)
+        for launch_id in self._found:
+            await self.host.launcher.wait(launch_id)
+            await self.host.launcher.forget(launch_id)
+        self._found.clear()
 
-    async def _recover(self, instance_id: str, some: asyncio.Semaphore) -> None:
+    async def _recover(self, instance_id: str, some: asyncio.Semaphore) -> bool:
+        """Load it; whether it is to be kept."""
         if instance_id.startswith("."):
             await self.host.blocking(_remove_tree, self.host.directory.instances / instance_id)
-            return
+            return True
         try:
-            async with some, self.using(instance_id) as instance:
-                if instance.status is not Status.HIBERNATED:
-                    instance.stir()
+            async with some, self.using(instance_id):
+                return True
         except (NotFound, Moved):
             _logger.info("removing a directory whose instance is gone", instance_id=instance_id)
-            await self._remove(instance_id)
+            return False
         except (PodiumError, OSError) as error:
             _logger.error("an instance cannot be opened", instance_id=instance_id, error=str(error))
+            return True
 
     async def _announce(self) -> None:
         while True:
@@ -215,24 +228,37 @@ class Coordinator:
     async def _assemble(
         self, spec: Spec, owner: Owner, uid: int | None, directory: InstanceDirectory, state: LocalState
     ) -> Instance:
-        await self._follow_boot(state, owner)
-        overview = await state.overview()
-        instance = Instance(
-            self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid),
-            LogStore(directory.logs_db, self.host.executor), overview.head, _STORED.get(overview.status, Status.DEPLOYING),
-            overview.reason,
-        )  # fmt: skip
-        await instance.recover()
+        same_boot = await self._follow_boot(state, owner)
+        logs = LogStore(directory.logs_db, self.host.executor)
+        try:
+            recovery = Recovery(self.host, spec, directory, state, logs, self._found if same_boot else {})
+            adoptable = await recovery.run()
+            overview = await state.overview()
+            instance = Instance(
+                self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid), logs,
+                overview.head, _STORED.get(overview.status, Status.DEPLOYING), overview.reason,
+            )  # fmt: skip
+            if adoptable:
+                await instance.adopt(adoptable)
+                del self._found[adoptable.launch.launch_id]
+        except BaseException:
+            await logs.close()
+            raise
         return instance
 
-    async def _follow_boot(self, state: LocalState, owner: Owner) -> None:
-        """Events are not fsynced: after a power cut their numbers may be given out again, so they belong to a new epoch."""
-        if state.boot_id not in (None, self.host.boot_id):
+    async def _follow_boot(self, state: LocalState, owner: Owner) -> bool:
+        """Events are not fsynced: after a power cut their numbers may be given out again, so they belong to a new epoch.
+
+        Whether it is the boot that the state was written under: agents do not outlive it, nor may they know more than the state.
+        """
+        changed = state.boot_id not in (None, self.host.boot_id)
+        if changed:
             head = (await state.overview()).head
             owner = await self._ownership.raise_epoch(owner, head.seq)
         await state.begin_epoch(owner.epoch, "owner")
         if state.boot_id != self.host.boot_id:
             await state.write_under(self.host.boot_id)
+        return not changed
 
 
 def _remove_tree(root: Path) -> None:

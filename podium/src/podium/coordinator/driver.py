@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable
 
 from podium import log
+from podium.coordinator.adoption import ASKED, IDLE, STOPPING, Adoptable, parking
 from podium.coordinator.backoff import delay_s
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
@@ -26,7 +27,7 @@ from podium.protocol.errors import InstanceFailed
 from podium.protocol.events import Event
 from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, ConfigUpdate, IdleCheck, IdleReply, Shutdown
 from podium.records.instances import Spec
-from podium.state.port import Attempt, Entry
+from podium.state.port import Attempt, Entry, Hook
 from podium.workspace.port import Workspace
 
 _logger = log.get("driver")
@@ -69,6 +70,7 @@ class Driver:
         self._stopping = False
         self._failures = 0
         self._hooks = 0
+        self._adopted: tuple[Start, Adoptable] | None = None
         self._updates = 0
 
     @property
@@ -83,6 +85,15 @@ class Driver:
         if self._task is None and not self._stopping:
             self._task = asyncio.create_task(self._live(), name=f"instance {self._spec.instance_id}")
             self._task.add_done_callback(self._ended)
+
+    async def adopt(self, found: Adoptable) -> None:
+        """Take over a process of an earlier coordinator; `stir` goes on with it. OSError where that cannot be."""
+        start = self._new_start()
+        self._session = await start.adopt(found)
+        self._adopted = start, found
+        if found.launch.hook:
+            self._hooks = found.launch.hook.serial - 1  # it is begun again by the same name
+            self.sleep_asked = found.launch.hook.reason == ASKED
 
     def notice(self) -> None:
         """Something that concerns a running process has changed; a sleeping agent is not woken by it."""
@@ -103,7 +114,7 @@ class Driver:
         if self._task:
             await asyncio.wait({self._task}, timeout=grace_s)
         if self._session and self.status is Status.READY and not self._session.over.done():
-            await self._shut_down(self._session, "stopping")
+            await self._shut_down(self._session, STOPPING)
         await self._abandon("the coordinator stopped")
 
     async def terminate(self) -> None:
@@ -128,15 +139,13 @@ class Driver:
             await self._state.set_status(Status.INITIALIZING, None)
             self._move(Trigger.START)
         while not self._stopping and self.status is not Status.HIBERNATED:
-            if self._session:
-                await self._session.kill("replaced")
-                self._session = None
+            found = self._adopted[1] if self._adopted else None
             try:
-                self._session, prepared = await self._start()
+                session, prepared = await (self._resume() if self._adopted else self._start())
             except StartFailed as failed:
                 await self._failed(str(failed))
                 continue
-            await self._serve(self._session, prepared)
+            await self._serve(session, prepared, found)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._task = None
@@ -150,12 +159,24 @@ class Driver:
         elif self._entry.is_set():  # an entry came between the transaction that found the inbox empty and now
             self.stir()
 
+    def _new_start(self) -> Start:
+        return Start(self._host, self._spec, self._uid, self._directory, self._state, self._stream, self._workspace, self._logs)
+
     async def _start(self) -> tuple[Session, Prepared]:
-        start = Start(self._host, self._spec, self._uid, self._directory, self._state, self._stream, self._workspace, self._logs)
+        if self._session:
+            await self._session.kill("replaced")
+            self._session = None
         try:
-            return await start.run(self._move)
+            self._session, prepared = await self._new_start().run(self._move)
         except OSError as error:
             raise StartFailed(f"this host cannot start it: {error}") from error
+        return self._session, prepared
+
+    async def _resume(self) -> tuple[Session, Prepared]:
+        assert self._adopted is not None
+        assert self._session is not None
+        (start, found), self._adopted = self._adopted, None
+        return self._session, await start.resume(self._session, found, self._move)
 
     async def _failed(self, reason: str) -> None:
         """Tell everybody who waits, then try again: at once when an entry comes, else with growing pauses."""
@@ -176,10 +197,12 @@ class Driver:
             async with asyncio.timeout(delay_s(self._failures, limits.retry_first_s, limits.retry_most_s)):
                 await self._entry.wait()
 
-    async def _serve(self, session: Session, prepared: Prepared) -> None:
-        """Hand over entries until the process is over or asleep."""
+    async def _serve(self, session: Session, prepared: Prepared, found: Adoptable | None) -> None:
+        """Hand over entries until the process is over or asleep; first go on with what a process is at that was taken over."""
         session.over.add_done_callback(lambda _: self._news.set())
         self._entry.clear()
+        if found and not await self._go_on(session, prepared, found):
+            return
         while not self._stopping:
             self._news.clear()
             if session.over.done():
@@ -196,6 +219,14 @@ class Driver:
                 await self._sleep(session)
             ):
                 return
+
+    async def _go_on(self, session: Session, prepared: Prepared, found: Adoptable) -> bool:
+        """Finish what the earlier coordinator has begun; whether the process lives on."""
+        if found.entry and found.attempt:
+            return await self._run(session, prepared, found.entry, found.attempt, [])
+        if found.is_at("idle") or found.is_at("shutdown"):
+            return not await self._sleep(session, leaving=found.is_at("shutdown"))
+        return True
 
     async def _run(self, session: Session, prepared: Prepared, entry: Entry, attempt: Attempt, events: list[Event]) -> bool:
         """One attempt at a message; whether the process lives on."""
@@ -227,25 +258,33 @@ class Driver:
         """Tell the agent of configuration that has changed; between turns, so that a checkpoint names what its turn ran with."""
         for source, changes in session.config.changes(self._host.configuration.current, self._spec.config):
             self._updates += 1
-            session.link.send(ConfigUpdate(id=f"config.{session.launch_id}.{self._updates}", changes=changes, source=source))
+            session.link.send(
+                ConfigUpdate(
+                    id=f"config.{session.launch_id}.{self._host.incarnation}.{self._updates}", changes=changes, source=source
+                )
+            )
             await self._state.revise(revision(prepared, session.config))
 
     # ---- falling asleep
 
-    async def _sleep(self, session: Session) -> bool:
-        """Ask the agent, let it shut down, park. Whether the process is over; an entry that came meanwhile is found later."""
+    async def _sleep(self, session: Session, *, leaving: bool = False) -> bool:
+        """Ask the agent, unless it is leaving already, let it shut down, park.
+
+        Whether the process is over; an entry that came meanwhile is found later.
+        """
         asked = self.sleep_asked
         self._move(Trigger.IDLE)
-        if not asked and not await self._agrees(session):
+        if not asked and not leaving and not await self._agrees(session):
             self._move(Trigger.DEFERRED)
             return False
         self._move(Trigger.AGREED)
-        await self._shut_down(session, "hibernate" if asked else "idle")
+        reason = ASKED if asked else IDLE
+        await self._shut_down(session, reason)
         await session.kill("asleep")
         await self._host.blocking(self._workspace.unmount)
         self._entry.clear()
         crash_point("parking")
-        parked = await self._state.park("asked" if asked else "idle")
+        parked = await self._state.park(parking(reason))
         crash_point("parked")
         self.sleep_asked = False
         self._move(Trigger.PARKED if parked else Trigger.START)
@@ -268,6 +307,9 @@ class Driver:
         """Run a hook of the agent. One that fails leaves nothing behind, and does not keep the agent from sleeping."""
         self._hooks += 1
         work = Work.of_hook(hook, session.launch_id, self._hooks, self._host.clock())
+        reason = frame.reason if isinstance(frame, Shutdown) else ""
+        begun = Hook(kind=work.kind, serial=self._hooks, message_id=work.message_id, reason=reason)
+        await self._state.begin_hook(session.launch_id, begun)
         result = await session.perform(work, frame, timeout_s)
         if not isinstance(result, Done):
             await self._state.drop_pending(work.message_id)

@@ -32,6 +32,7 @@ class Limits:
     start_timeout_s: float = 30.0
     idle_check_timeout_s: float = 10.0
     shutdown_timeout_s: float = 10.0
+    return_timeout_s: float = 30.0
     retry_first_s: float = 1.0
     retry_most_s: float = 300.0
     interrupted_attempts: int = 10

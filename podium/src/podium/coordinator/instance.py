@@ -2,28 +2,25 @@
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
 from podium.cluster.port import Owned
+from podium.coordinator.adoption import Adoptable
 from podium.coordinator.driver import Driver
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.stream import Stream
-from podium.coordinator.turn import close_attempt
 from podium.coordinator.waiters import Waiters
-from podium.coordinator.work import Failed
 from podium.crashpoint import crash_point
-from podium.launcher.leftovers import end_leftover
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import Conflict, InstanceFailed, NotAvailable, Unavailable
 from podium.protocol.events import Receipt
 from podium.protocol.ids import Cursor, new_id
 from podium.records.instances import Spec
-from podium.state.port import Accepted, Ended
+from podium.state.port import Accepted
 from podium.workspace.port import Workspace
 
 _SETTLED = (Status.READY, Status.RUNNING, Status.FAILED, Status.TERMINATED)
@@ -172,17 +169,9 @@ class Instance:
         if self.status is Status.FAILED:
             raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
 
-    async def recover(self) -> None:
-        """Close what a coordinator before this one left open: nothing of it runs any more."""
-        for attempt in await self.state.open_attempts():
-            failed = Failed("interrupted", "interrupted", "the platform stopped during this attempt")
-            await close_attempt(self.state, self.stream, attempt, failed, sys.maxsize, self.host.limits.interrupted_attempts)
-        await self.state.drop_pending(None)
-        for launch in await self.state.open_launches():
-            if launch.pid is not None and launch.start_time is not None:
-                await self.host.blocking(end_leftover, launch.launch_id, launch.pid, launch.start_time, launch.uid)
-            ended = Ended(at=self.host.clock(), reason="the platform stopped", code=None, signal=None, log=[])
-            await self.state.end_launch(launch.launch_id, ended)
+    async def adopt(self, found: Adoptable) -> None:
+        """Take over the process of an earlier coordinator; `stir` goes on with it. OSError where that cannot be."""
+        await self._driver.adopt(found)
 
     async def stop(self, grace_s: float) -> None:
         """The coordinator stops: let the turn in flight end within `grace_s`, then end the process. The inbox stays as it is."""

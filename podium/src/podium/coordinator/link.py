@@ -44,13 +44,16 @@ _logger = log.get("link")
 
 
 class Link:
-    """The coordinator's end. `open`, then `send`, `receive` and `ack`, then `close`."""
+    """The coordinator's end. `open`, then `send`, `receive` and `ack`, then `close`.
 
-    def __init__(self, path: Path, launch_id: str, uid: int | None) -> None:
+    `received_n` is the last frame whose effect an earlier coordinator has stored.
+    """
+
+    def __init__(self, path: Path, launch_id: str, uid: int | None, received_n: int = 0) -> None:
         self.path = path
         self.launch_id = launch_id
         self.uid = uid
-        self.received_n = 0
+        self.received_n = received_n
         self.connected = asyncio.Event()
         self._server: asyncio.AbstractServer | None = None
         self._connection: _Connection | None = None
@@ -58,7 +61,7 @@ class Link:
         self._unacknowledged: dict[str, bytes] = {}
         self._held: deque[FromAgent] = deque()
         self._held_bytes = 0
-        self._stored_n = 0
+        self._stored_n = received_n
         self._acknowledged_n = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()

@@ -14,10 +14,11 @@ import msgspec
 from podium import log
 from podium.coordinator.configuration import AgentConfig
 from podium.coordinator.elements import to_event
+from podium.coordinator.ending import describe, process_ended
 from podium.coordinator.link import Link
 from podium.coordinator.logs import AgentLog
 from podium.coordinator.stream import Stream
-from podium.coordinator.work import Done, Failed, Result, Work, describe, process_ended
+from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
 from podium.launcher.port import Exit, Launcher
 from podium.protocol.delta import DeltaError
@@ -35,12 +36,13 @@ from podium.protocol.messages import (
     StreamUpdate,
     ToAgent,
 )
-from podium.state.port import Committed, Ended, Group, NewEvent, StateStore, TurnEnd
+from podium.state.port import Committed, Ended, Group, NewEvent, Outcome, StateStore, TurnEnd
 from podium.workspace.port import Workspace
 
 T = TypeVar("T")
 DRAIN_TIMEOUT_S = 2.0
 STORE_RETRY_S = 0.5
+OUT_OF_MEMORY = "out_of_memory"
 MAX_CODE_CHARS = 64
 MAX_MESSAGE_CHARS = 4000
 MAX_USAGE_BYTES = 16 * 1024
@@ -48,7 +50,10 @@ _logger = log.get("session")
 
 
 class Session:
-    """The coordinator's side of one agent process, from its launch until its end is recorded."""
+    """The coordinator's side of one agent process, from its launch until its end is recorded.
+
+    `adopted` is what the process is at that an earlier coordinator has started.
+    """
 
     def __init__(
         self,
@@ -60,6 +65,7 @@ class Session:
         workspace: Workspace,
         agent_log: AgentLog,
         config: AgentConfig,
+        adopted: Work | None = None,
     ) -> None:
         self.launch_id = launch_id
         self.link = link
@@ -69,14 +75,18 @@ class Session:
         self._stream = stream
         self._workspace = workspace
         self._log = agent_log
-        self._work: Work | None = None
+        self._work = adopted
+        self._stored_n = link.received_n
         self._leaving = False
-        self._killing: asyncio.Task[Exit] | None = None
-        self._kill_reason: str | None = None
+        self._killing: asyncio.Task[Any] | None = None
+        self._killed: str | None = None
+        self._out_of_memory = False
         self.over: asyncio.Task[Exit] = asyncio.create_task(self._live())
 
     async def perform(self, work: Work, frame: ToAgent, timeout_s: float | None) -> Result:
         """Ask the agent to do something and return how it ended; past `timeout_s` the process is killed."""
+        if self._work and self._work.message_id == work.message_id:
+            work = self._work  # begun by an earlier coordinator, and perhaps ended by now
         self._work = work
         self._leaving = isinstance(frame, Shutdown)
         self.link.send(frame)
@@ -87,14 +97,15 @@ class Session:
             await self.kill(f"{work.kind} took longer than {timeout_s:g} s")
             work.settle(Failed("timeout", "turn_timeout", f"{work.kind} took longer than {timeout_s:g} s"))
         if not work.ended.done():
-            work.settle(process_ended(self.over.result()))
+            work.settle(process_ended(self.over.result(), self._killed))
         self._work = None
         return work.ended.result()
 
     async def kill(self, reason: str) -> Exit:
         """End the process and all it started; return once that is recorded."""
-        self._kill_reason = self._kill_reason or reason
-        crash_point("killing")
+        if not self.over.done():
+            await self._record_killing(reason)
+            crash_point("killing")
         while not self.over.done():
             try:
                 await self._launcher.kill(self.launch_id)
@@ -102,6 +113,27 @@ class Session:
                 _logger.warning("the launcher does not answer", launch_id=self.launch_id)
             await asyncio.wait({self.over}, timeout=STORE_RETRY_S)
         return self.over.result()
+
+    async def _record_killing(self, reason: str) -> None:
+        """So that another coordinator can tell it from an end of the agent's own. A disk that is full does not keep it alive."""
+        self._killed = self._killed or reason
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(STORE_RETRY_S):
+                await self._state.killing(self.launch_id, self._killed)
+
+    def expect(self, timeout_s: float) -> None:
+        """End the process, its work interrupted, where it does not say hello within `timeout_s`: its coordinator was another."""
+        self._killing = asyncio.create_task(self._expect(timeout_s))
+
+    async def _expect(self, timeout_s: float) -> None:
+        connected = asyncio.create_task(self.link.connected.wait())
+        ends: set[asyncio.Future[Any]] = {connected, self.over}
+        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        connected.cancel()
+        if not self.link.connected.is_set() and not self.over.done():
+            reason = f"it did not come back within {timeout_s:g} s after the coordinator was restarted"
+            self._fail(Failed("interrupted", "interrupted", f"the agent was ended: {reason}"))
+            await self.kill(reason)
 
     async def _live(self) -> Exit:
         """Until the process has ended, what it sent is stored, and its end is recorded."""
@@ -115,8 +147,8 @@ class Session:
         await asyncio.wait({pump})
         await self._log.drain()
         ended = Ended(
-            at=self._log.now(), reason=self._kill_reason or describe(exit), code=exit.code, signal=exit.signal,
-            log=await self._log.last_lines(),
+            at=self._log.now(), reason=describe(exit, self._killed), code=exit.code, signal=exit.signal,
+            log=await self._log.last_lines(), oom=exit.oom or self._out_of_memory,
         )  # fmt: skip
         await self._stored(lambda: self._state.end_launch(self.launch_id, ended))
         return exit
@@ -159,15 +191,22 @@ class Session:
                 await self._end(work, frame, group)
                 group = self._group()
             elif isinstance(frame, AgentFailure):
+                if work and not work.ended.done():
+                    group.n -= 1  # its effect is the attempt's outcome, which is not stored yet
                 await self._append(group)
                 group = self._group()
-                self._fail(Failed("exception", frame.code[:MAX_CODE_CHARS], frame.message[:MAX_MESSAGE_CHARS], frame.traceback))
-                self._log.add("error", "agent", frame.traceback or frame.message)
+                self._take_failure(frame)
             else:
                 self._collect(group, work, frame)
         await self._append(group)
-        self.link.ack(_number(frames[-1]), soon=not self._leaving)
+        self.link.ack(self._stored_n, soon=not self._leaving)
         crash_point("acknowledged")
+
+    def _take_failure(self, frame: AgentFailure) -> None:
+        self._out_of_memory = frame.code == OUT_OF_MEMORY
+        outcome: Outcome = "oom" if self._out_of_memory else "exception"
+        self._fail(Failed(outcome, frame.code[:MAX_CODE_CHARS], frame.message[:MAX_MESSAGE_CHARS], frame.traceback))
+        self._log.add("error", "agent", frame.traceback or frame.message)
 
     def _group(self) -> Group:
         return Group(launch_id=self.launch_id, n=0)
@@ -203,10 +242,12 @@ class Session:
         crash_point("grouped")
         if events and self._work and self._work.first_seq is None:
             self._work.first_seq = events[0].seq
+        self._stored_n = group.n
         self._stream.publish(events)
 
     async def _end(self, work: Work, frame: FromAgent, group: Group) -> None:
         """The hook has returned: commit its turn. A hook that changed and said nothing makes none."""
+        group.returned = work.attempt is None
         if work.attempt is None and not work.has_output:
             await self._append(group)
             work.settle(Done(frame, None))
@@ -230,6 +271,7 @@ class Session:
         crash_point("ending")
         committed = await self._stored(lambda: self._state.end_turn(end))
         crash_point("ended")
+        self._stored_n = group.n
         self._stream.publish(committed.events)
         return committed
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from podium.coordinator.adoption import Adoptable
 from podium.coordinator.configuration import AgentConfig
 from podium.coordinator.host import Host
 from podium.coordinator.layout import InstanceDirectory
@@ -60,9 +61,40 @@ class Start:
         self._phases: dict[str, float] = {}
         self._clock = time.monotonic()
 
+    async def adopt(self, found: Adoptable) -> Session:
+        """Take over a process that runs: it may connect from now on. OSError where this host cannot."""
+        launch = found.launch
+        self._launch_id = launch.launch_id
+        work = found.work(self._host.clock())
+        if work and found.is_at("init"):
+            self._init = work
+        link = Link(self._directory.socket, launch.launch_id, self._uid, launch.last_n)
+        taken = await self._logs.taken(launch.launch_id)
+        await link.open()
+        config = AgentConfig({}, {}, launch.revision.config if launch.revision else {})
+        session = self._session(link, taken, config, work)
+        session.expect(self._host.limits.return_timeout_s)
+        return session
+
+    async def resume(self, session: Session, found: Adoptable, move: Callable[[Trigger], None]) -> Prepared:
+        """The deployment of a process that was taken over, which is ready then; StartFailed with everything ended again."""
+        revision = found.launch.revision
+        try:
+            prepared = await self._prepare(revision.deployment_id if revision else self._spec.deployment_id)
+            move(Trigger.PREPARED)
+            had, session.config = session.config.current, self._config(prepared)
+            session.config.current = had
+            if found.is_at("init"):
+                await self._initialize(session, await self._secrets())
+        except (StartFailed, asyncio.CancelledError) as error:
+            await self._give_up(session, error)
+            raise
+        move(Trigger.READY)
+        return prepared
+
     async def run(self, move: Callable[[Trigger], None]) -> tuple[Session, Prepared]:
         """The running agent and its deployment; StartFailed with everything ended again."""
-        prepared = await self._prepare()
+        prepared = await self._prepare(self._spec.deployment_id)
         move(Trigger.PREPARED)
         secrets, config = await self._secrets(), self._config(prepared)
         await self._state.revise(revision(prepared, config))
@@ -92,16 +124,19 @@ class Start:
         try:
             await self._initialize(session, secrets)
         except (StartFailed, asyncio.CancelledError) as error:
-            await session.kill(str(error) or "the start was given up")
-            await self._state.drop_pending(self._init.message_id)
+            await self._give_up(session, error)
             raise
         return session
 
-    async def _prepare(self) -> Prepared:
+    async def _give_up(self, session: Session, error: BaseException) -> None:
+        await session.kill(str(error) or "the start was given up")
+        await self._state.drop_pending(self._init.message_id)
+
+    async def _prepare(self, deployment_id: str) -> Prepared:
         limit = self._host.limits.install_timeout_s
         try:
             async with asyncio.timeout(limit):
-                deployment = await self._host.registry.get(self._spec.deployment_id, self._spec.tenant_id)
+                deployment = await self._host.registry.get(deployment_id, self._spec.tenant_id)
                 prepared = await self._host.deployments.prepare(deployment)
         except TimeoutError:
             raise StartFailed(f"preparing the deployment took longer than {limit:g} s") from None
@@ -131,8 +166,13 @@ class Start:
         crash_point("launched")
         await self._state.launched(self._launch_id, launch.pid, launch.start_time)
         self._phase("launch")
-        agent_log = AgentLog(self._logs, self._directory.output, self._host.clock, Taken(self._launch_id, 0, 0))
-        return Session(self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log, config)
+        return self._session(link, Taken(self._launch_id, 0, 0), config, None)
+
+    def _session(self, link: Link, taken: Taken, config: AgentConfig, adopted: Work | None) -> Session:
+        agent_log = AgentLog(self._logs, self._directory.output, self._host.clock, taken)
+        return Session(
+            self._launch_id, link, self._host.launcher, self._state, self._stream, self._workspace, agent_log, config, adopted
+        )
 
     async def _initialize(self, session: Session, secrets: dict[str, str]) -> None:
         document = await self._state.document()

@@ -6,6 +6,7 @@ from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus, Reply
+from podium.protocol.events import Event
 from podium.protocol.messages import Message, MessageData, Origin
 from podium.state.port import COUNTED, Attempt, Committed, Entry, StateStore
 from podium.workspace.port import Workspace
@@ -35,27 +36,33 @@ class Turn:
     async def run(self, entry: Entry, attempt: Attempt) -> Result:
         """Hand the attempt over and close it. Where it failed the process is over: a retry is always a new one."""
         work = Work.of_attempt(attempt)
-        result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s)
+        result = await self._session.perform(work, _frame(entry, attempt), self._left_s(attempt))
         if isinstance(result, Done):
             return result
         crash_point("failing")
         await self._session.kill(result.message)
         await self._host.blocking(self._workspace.restore, None)
-        await close_attempt(
-            self._state, self._stream, attempt, result, self._max_attempts, self._host.limits.interrupted_attempts
+        self._stream.publish(
+            await close_attempt(self._state, attempt, result, self._max_attempts, self._host.limits.interrupted_attempts)
         )
         return result
 
+    def _left_s(self, attempt: Attempt) -> float | None:
+        """What is left of its time; an attempt that was taken over has had some of it."""
+        if self._turn_timeout_s is None:
+            return None
+        return max(0.0, self._turn_timeout_s - (self._host.clock() - attempt.started_at).total_seconds())
+
 
 async def close_attempt(
-    state: StateStore, stream: Stream, attempt: Attempt, failed: Failed, max_attempts: int, max_interrupted: int
-) -> None:
-    """Give a failed attempt its outcome, and the message up if this was the last it gets."""
+    state: StateStore, attempt: Attempt, failed: Failed, max_attempts: int, max_interrupted: int
+) -> list[Event]:
+    """Give a failed attempt its outcome, and the message up if this was the last it gets; the events to be published."""
     counts = await state.attempt_counts(attempt.position)
     counted = counts.counted + (failed.outcome in COUNTED)
     interrupted = counts.interrupted + (failed.outcome == "interrupted")
     will_retry = counted < max_attempts and interrupted < max_interrupted
-    stream.publish(await state.fail_attempt(attempt, failed.outcome, failed.error(), will_retry=will_retry))
+    return await state.fail_attempt(attempt, failed.outcome, failed.error(), will_retry=will_retry)
 
 
 def completed(entry: Entry, attempt: Attempt, committed: Committed) -> MessageStatus:

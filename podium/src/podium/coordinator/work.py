@@ -4,7 +4,6 @@ import asyncio
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from podium.launcher.port import Exit
 from podium.protocol.messages import HOOK_IDLE, HOOK_INIT, HOOK_SHUTDOWN, Complete, FromAgent, IdleReply, Ready
 from podium.state.port import Attempt, Committed, Outcome
 
@@ -73,20 +72,3 @@ class Work:
         """Say how it ended; the first word counts."""
         if not self.ended.done():
             self.ended.set_result(result)
-
-
-def process_ended(exit: Exit) -> Failed:
-    """What the end of the process means for the work it was at: a death nobody saw does not count against the message."""
-    message = describe(exit)
-    if exit.code is None and exit.signal is None:
-        return Failed("interrupted", "interrupted", message)
-    return Failed("exit", "agent_exited", message)
-
-
-def describe(exit: Exit) -> str:
-    """How a process ended, for people."""
-    if exit.signal is not None:
-        return f"the agent's process was killed by signal {exit.signal}"
-    if exit.code is not None:
-        return f"the agent's process exited with code {exit.code}"
-    return "the agent's process ended with its launcher or host"

@@ -24,10 +24,14 @@ class LaunchSpec(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Exit(msgspec.Struct, kw_only=True, frozen=True):
-    """How a process ended: an exit code or a signal number; both None where nobody saw it end."""
+    """How a process ended: an exit code or a signal number; both None where nobody saw it end.
+
+    `oom` says that it was killed by the kernel for want of memory, as far as that can be known.
+    """
 
     code: int | None = None
     signal: int | None = None
+    oom: bool = False
 
 
 class Launch(msgspec.Struct, kw_only=True, frozen=True):

@@ -8,6 +8,8 @@ from podium.protocol.errors import IdempotencyMismatch, TooMany
 from podium.state.port import Accepted, Entry
 from podium.state.values import digest, from_json, from_us, to_json
 
+_ENTRIES = "SELECT position, message_id, kind, body, origin, accepted_at FROM inbox"
+
 
 def accept(
     db: apsw.Connection, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any], limit: int, now: int
@@ -44,11 +46,18 @@ def queued(db: apsw.Connection) -> int:
 
 def next_entry(db: apsw.Connection) -> Entry | None:
     """The oldest entry that waits."""
-    row = db.execute(
-        "SELECT position, message_id, kind, body, origin, accepted_at FROM inbox WHERE state = 'queued' ORDER BY position LIMIT 1"
-    ).fetchone()
-    if not row:
-        return None
+    row = db.execute(f"{_ENTRIES} WHERE state = 'queued' ORDER BY position LIMIT 1").fetchone()
+    return _entry(row) if row else None
+
+
+def entry(db: apsw.Connection, position: int) -> Entry:
+    """The entry at a position that was given out."""
+    row = db.execute(f"{_ENTRIES} WHERE position = ?", (position,)).fetchone()
+    assert row is not None
+    return _entry(row)
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
     position, message_id, kind, body, origin, accepted_at = cast("tuple[int, str, str, str, str, int]", row)
     return Entry(
         position=position, message_id=message_id, kind=kind, body=from_json(body), origin=from_json(origin),

@@ -10,7 +10,7 @@ from typing import Any
 from podium.protocol.events import Event
 from podium.state import attempts, eventlog, inbox, instance, launches, turns
 from podium.state.operation import Operation, Tables
-from podium.state.port import Accepted, Attempt, Begun, Committed, Ended, Group, Outcome, Revision, TurnEnd
+from podium.state.port import Accepted, Attempt, Begun, Committed, Ended, Group, Hook, Outcome, Revision, TurnEnd
 
 
 class WriteUnder(Operation, frozen=True, array_like=True, tag="write_under"):
@@ -163,6 +163,26 @@ class Started(Operation, frozen=True, array_like=True, tag="started"):
         launches.ready(tables.db, self.launch_id, self.n, self.startup_ms)
 
 
+class BeginHook(Operation, frozen=True, array_like=True, tag="begin_hook"):
+    """`begin_hook` of the port."""
+
+    launch_id: str
+    hook: Hook
+
+    def apply(self, tables: Tables) -> None:
+        launches.begin_hook(tables.db, self.launch_id, self.hook)
+
+
+class Killing(Operation, frozen=True, array_like=True, tag="killing"):
+    """`killing` of the port."""
+
+    launch_id: str
+    reason: str
+
+    def apply(self, tables: Tables) -> None:
+        launches.killing(tables.db, self.launch_id, self.reason)
+
+
 class EndLaunch(Operation, frozen=True, array_like=True, tag="end_launch"):
     """Record how a launch ended."""
 
@@ -201,6 +221,8 @@ OPERATIONS = (
     | BeginLaunch
     | Launched
     | Started
+    | BeginHook
+    | Killing
     | EndLaunch
     | BeginEpoch
 )

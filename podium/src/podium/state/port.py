@@ -73,12 +73,16 @@ class AttemptCounts(NamedTuple):
 
 
 class Group(msgspec.Struct, kw_only=True):
-    """What one or more frames of an agent did: logged together, then acknowledged up to `n`."""
+    """What one or more frames of an agent did: logged together, then acknowledged up to `n`.
+
+    `returned` says that with them the hook returned that the launch was at.
+    """
 
     launch_id: str
     n: int
     events: list[NewEvent] = []
     deltas: list[tuple[str, int, list[dict[str, Any]]]] = []
+    returned: bool = False
 
 
 class TurnEnd(msgspec.Struct, kw_only=True):
@@ -108,13 +112,37 @@ class Committed(NamedTuple):
     usage: dict[str, Any]
 
 
+class Hook(msgspec.Struct, kw_only=True, frozen=True):
+    """What a launch is at besides messages: `init`, `idle` or `shutdown`, the `serial`-th of the launch.
+
+    `reason` is that of a shutdown, and one that has `returned` stays: the process has only to end.
+    """
+
+    kind: str
+    serial: int
+    message_id: str
+    reason: str = ""
+    returned: bool = False
+
+
 class Launch(msgspec.Struct, kw_only=True, frozen=True):
-    """A start of the agent's process, as it was recorded."""
+    """A start of the agent's process that has not ended, or has left an attempt open.
+
+    `last_n` is the highest frame number whose effect is stored, `hook` what it is at, with whether that has changed the state and
+    the first event it has logged, `revision` what the process was started as, `killed` why the platform wanted it to end.
+    """
 
     launch_id: str
     pid: int | None
     start_time: int | None
     uid: int | None
+    last_n: int
+    hook: Hook | None
+    has_deltas: bool
+    first_seq: int | None
+    revision: "Revision | None"
+    killed: str | None
+    ended: "Ended | None"
 
 
 class Revision(msgspec.Struct, kw_only=True, frozen=True):
@@ -133,6 +161,7 @@ class Ended(msgspec.Struct, kw_only=True, frozen=True):
     code: int | None
     signal: int | None
     log: list[str]
+    oom: bool = False
 
 
 class Overview(msgspec.Struct, kw_only=True, frozen=True):
@@ -178,6 +207,9 @@ class StateStore(Protocol):
     async def open_attempts(self) -> list[Attempt]:
         """Attempts that were begun and have no outcome."""
 
+    async def entry(self, position: int) -> Entry:
+        """The entry at a position that was given out."""
+
     async def append(self, group: Group) -> list[Event]:
         """Log a group of events and deltas and the frame number they end at; return the events with their numbers."""
 
@@ -203,11 +235,17 @@ class StateStore(Protocol):
     async def started(self, launch_id: str, n: int, startup_ms: dict[str, float]) -> None:
         """Record that a launch is ready, and how long each phase took."""
 
+    async def begin_hook(self, launch_id: str, hook: Hook) -> None:
+        """Record that a launch is at a hook, before it is asked to."""
+
+    async def killing(self, launch_id: str, reason: str) -> None:
+        """Record that the platform ends a process, before it does; the first reason counts."""
+
     async def end_launch(self, launch_id: str, ended: Ended) -> None:
         """Record how a launch ended."""
 
     async def open_launches(self) -> list[Launch]:
-        """Launches without an end."""
+        """Launches without an end, or with an open attempt, oldest first."""
 
     async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
         """Up to `limit` events above `seq`, in order; fewer where they are large, none only where there is none."""

@@ -1,4 +1,4 @@
--- state.db, format 2. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
+-- state.db, format 3. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
 -- what changes in place is the instance's status, an inbox entry's state, an attempt's and a launch's end, and an answer.
 
 CREATE TABLE instance (
@@ -133,7 +133,10 @@ CREATE TABLE launches (
   exit_code INTEGER,
   exit_signal INTEGER,
   reason TEXT,
-  last_log TEXT NOT NULL DEFAULT '[]'
+  last_log TEXT NOT NULL DEFAULT '[]',
+  hook TEXT,                        -- what it is at besides messages; a shutdown that has returned stays
+  killed TEXT,                      -- why the platform ends it
+  oom INTEGER NOT NULL DEFAULT 0    -- it ended for want of memory
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX launches_open ON launches (launch_id) WHERE ended_at IS NULL;
 

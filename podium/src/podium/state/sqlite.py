@@ -12,7 +12,7 @@ import apsw
 from podium.protocol.api import MessageStatus, StateDocument
 from podium.protocol.events import Event
 from podium.protocol.ids import Cursor
-from podium.state import attempts, eventlog, history, instance, launches, operations
+from podium.state import attempts, eventlog, history, inbox, instance, launches, operations
 from podium.state.journal.journal import Journal
 from podium.state.journal.segments import SEGMENT_BYTES
 from podium.state.machine import Machine
@@ -24,7 +24,9 @@ from podium.state.port import (
     Begun,
     Committed,
     Ended,
+    Entry,
     Group,
+    Hook,
     Launch,
     Outcome,
     Overview,
@@ -130,6 +132,9 @@ class SqliteState:
     async def open_attempts(self) -> list[Attempt]:
         return await self._machine.read(attempts.still_open)
 
+    async def entry(self, position: int) -> Entry:
+        return await self._machine.read(lambda db: inbox.entry(db, position))
+
     async def append(self, group: Group) -> list[Event]:
         events: list[Event] = await self._machine.run(operations.Append(group, self._now()))
         return events
@@ -156,6 +161,12 @@ class SqliteState:
 
     async def started(self, launch_id: str, n: int, startup_ms: dict[str, float]) -> None:
         await self._machine.run(operations.Started(launch_id, n, startup_ms))
+
+    async def begin_hook(self, launch_id: str, hook: Hook) -> None:
+        await self._machine.run(operations.BeginHook(launch_id, hook))
+
+    async def killing(self, launch_id: str, reason: str) -> None:
+        await self._machine.run(operations.Killing(launch_id, reason))
 
     async def end_launch(self, launch_id: str, ended: Ended) -> None:
         await self._machine.run(operations.EndLaunch(launch_id, ended))

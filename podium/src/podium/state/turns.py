@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, cast
 
 import apsw
+import msgspec
 
 from podium.protocol.events import Event
 from podium.state import attempts, eventlog, inbox, launches
@@ -20,6 +21,8 @@ def append_group(tables: Tables, group: Group, now: int) -> list[Event]:
         ((message_id, attempt, to_json(deltas)) for message_id, attempt, deltas in group.deltas),
     )
     launches.acknowledge(tables.db, group.launch_id, group.n)
+    if group.returned:
+        launches.end_hook(tables.db, group.launch_id)
     return events
 
 
@@ -28,7 +31,7 @@ def end(tables: Tables, turn: TurnEnd, now: int) -> Committed:
     db = tables.db
     deltas = _take_deltas(db, turn.message_id, turn.attempt)
     deltas += [delta for _, _, group in turn.group.deltas for delta in group]
-    events = append_group(tables, Group(launch_id=turn.group.launch_id, n=turn.group.n, events=turn.group.events), now)
+    events = append_group(tables, msgspec.structs.replace(turn.group, deltas=[]), now)
     first_seq = turn.first_seq or (events[0].seq if events else tables.head.seq + 1)
     tables.document.fold(db, deltas)
     number = _next_turn(db)

@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from podium.protocol.delta import DeltaError
 from podium.protocol.errors import IdempotencyMismatch, TooMany
-from podium.state.port import Attempt, Ended, Group, NewEvent, Revision, StateStore, TurnEnd
+from podium.state.port import Attempt, Ended, Group, Hook, NewEvent, Revision, StateStore, TurnEnd
 from tests.support.states import START, make_state
 
 BODY = {"text": "hello", "role": "user", "attachments": []}
@@ -168,6 +169,66 @@ async def test_launches_are_known_until_they_end(state: StateStore) -> None:
     overview = await state.overview()
     assert overview.last_exit and overview.last_exit.signal == 9
     assert overview.startup_ms == {"connect": 1.5}
+
+
+async def test_a_launch_is_at_its_hooks_until_they_return(state: StateStore) -> None:
+    await state.revise(Revision(deployment_id="a:1.0.0@00000000", bundle_hash="00000000", config={"model": "x"}))
+    await state.begin_launch("l1", None)
+    [launch] = await state.open_launches()
+    assert (launch.pid, launch.last_n, launch.killed, launch.ended) == (None, 0, None, None)
+    assert launch.hook == Hook(kind="init", serial=0, message_id="init.l1.0")
+    assert launch.revision and launch.revision.config == {"model": "x"}
+    await state.append(Group(launch_id="l1", n=2, events=[NewEvent("update", {"text": "a"}, "init.l1.0", 1)]))
+    await state.append(Group(launch_id="l1", n=3, deltas=[("init.l1.0", 1, [{"op": "add", "path": "/x", "value": 1}])]))
+    [launch] = await state.open_launches()
+    assert (launch.last_n, launch.has_deltas, launch.first_seq) == (3, True, 1)
+    end = TurnEnd(
+        kind="init", message_id="init.l1.0", position=None, attempt=1, first_seq=1, stop_reason="end_turn", usage={},
+        workspace_version=None, started_at=START, group=Group(launch_id="l1", n=4, returned=True),
+    )  # fmt: skip
+    await state.end_turn(end)
+    [launch] = await state.open_launches()
+    assert (launch.hook, launch.last_n, launch.has_deltas, launch.first_seq) == (None, 4, False, None)
+    idle = Hook(kind="idle", serial=1, message_id="idle.l1.1")
+    await state.begin_hook("l1", idle)
+    assert [launch.hook for launch in await state.open_launches()] == [idle]
+    await state.append(Group(launch_id="l1", n=5, returned=True))
+    assert [launch.hook for launch in await state.open_launches()] == [None]
+
+
+async def test_a_shutdown_that_has_returned_is_remembered(state: StateStore) -> None:
+    await state.begin_launch("l1", None)
+    shutdown = Hook(kind="shutdown", serial=2, message_id="shutdown.l1.2", reason="idle")
+    await state.begin_hook("l1", shutdown)
+    await state.append(Group(launch_id="l1", n=1, returned=True))
+    [launch] = await state.open_launches()
+    assert launch.hook == msgspec.structs.replace(shutdown, returned=True)
+
+
+async def test_what_a_process_was_started_as_is_what_it_began_with(state: StateStore) -> None:
+    old = Revision(deployment_id="a:1.0.0@00000000", bundle_hash="00000000", config={"model": "x"})
+    await state.revise(old)
+    await state.begin_launch("l1", None)
+    await state.revise(msgspec.structs.replace(old, config={"model": "y"}))
+    [launch] = await state.open_launches()
+    assert launch.revision == old
+
+
+async def test_the_first_reason_of_a_kill_is_kept_and_an_ended_launch_is_listed_while_its_attempt_is_open(
+    state: StateStore,
+) -> None:
+    attempt = await begin(state)
+    await state.killing("l1", "it took too long")
+    await state.killing("l1", "replaced")
+    ended = Ended(at=START, reason="killed", code=None, signal=9, log=[], oom=True)
+    await state.end_launch("l1", ended)
+    [launch] = await state.open_launches()
+    assert (launch.killed, launch.ended) == ("it took too long", ended)
+    assert (await state.entry(attempt.position)).body == BODY
+    await state.fail_attempt(attempt, "oom", {}, will_retry=True)
+    assert await state.open_launches() == []
+    overview = await state.overview()
+    assert overview.last_exit and overview.last_exit.oom
 
 
 async def test_revisions_are_recorded_when_they_change(state: StateStore) -> None:

@@ -46,7 +46,10 @@ def test_format_1_becomes_the_newest(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with migrations.open_database(path) as db:
         db.execute("ALTER TABLE instance DROP COLUMN journal_number")
+        for column in ("hook", "killed", "oom"):
+            db.execute(f"ALTER TABLE launches DROP COLUMN {column}")
         db.pragma("user_version", 1)
     with migrations.open_database(path) as db:
         assert db.pragma("user_version") == migrations.FORMAT
         assert db.execute("SELECT count(journal_number) FROM instance").get == 0
+        assert db.execute("SELECT count(hook) + count(killed) + count(oom) FROM launches").get == 0
