@@ -27,7 +27,7 @@ _SECRET_NAME = re.compile(r"(?i)secret|authori[sz]ation|password|passwd|api_?key
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
 _MAX_DEPTH = 8
 _HANDLER = "podium"
-_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.error")
+_QUIET = ("httpx", "httpcore", "asyncio", "uvicorn.error", "websockets")
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

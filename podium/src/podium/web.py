@@ -5,13 +5,13 @@ import contextlib
 import errno
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import Response
 
 from podium import log
 from podium.protocol.errors import (
@@ -54,7 +54,7 @@ def endpoint(handler: Endpoint) -> Endpoint:
     """`handler` with a request id, and with every error as a problem document."""
 
     async def answer(request: Request) -> Response:
-        request_id = _request_id(request)
+        request_id = request_id_of(request)
         request.state.request_id = request_id
         try:
             response = await handler(request)
@@ -63,14 +63,15 @@ def endpoint(handler: Endpoint) -> Endpoint:
         except asyncio.CancelledError:
             return problem(Unavailable("this part of the platform is stopping", retry_after_s=1), request_id)
         except Exception as error:  # noqa: BLE001 - the boundary: nothing but problem documents leaves
-            return problem(_as_podium_error(error, request_id), request_id)
+            return problem(as_podium_error(error, request_id), request_id)
         response.headers.setdefault(REQUEST_ID_HEADER, request_id)
         return response
 
     return answer
 
 
-def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
+def as_podium_error(error: Exception, request_id: str) -> PodiumError:
+    """What a client is told of an error; what it is not told is logged under the request id."""
     match error:
         case PodiumError():
             return error
@@ -92,7 +93,7 @@ def _as_podium_error(error: Exception, request_id: str) -> PodiumError:
     return InternalError("an unexpected error; the platform's log has it under this request id")
 
 
-def _request_id(request: Request) -> str:
+def request_id_of(request: HTTPConnection) -> str:
     """The client's own where it is a name that any log and header can carry, else a new one."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
     return given if _REQUEST_ID.fullmatch(given) else new_id("req")
@@ -118,14 +119,14 @@ def decode(body: bytes, type_: type[T]) -> T:
         raise InvalidRequest(f"the body is not as it should be: {error}") from None
 
 
-def target(request: Request) -> str:
+def target(request: HTTPConnection) -> str:
     """The path with its query, as it was sent: what a caller header is signed for."""
     query = request.scope["query_string"].decode("ascii")
     path: str = request.scope["raw_path"].decode("ascii")
     return f"{path}?{query}" if query else path
 
 
-def instance_id(request: Request) -> str:
+def instance_id(request: HTTPConnection) -> str:
     """The instance in the path; NotFound for what cannot be one."""
     name = str(request.path_params["instance_id"])
     if not INSTANCE_ID.fullmatch(name):
@@ -171,12 +172,6 @@ def refuse_parameters(request: Request, *names: str) -> None:
     for name in names:
         if name in request.query_params:
             raise NotAvailable(f"the parameter {name} is part of the contract but not built yet")
-
-
-def event_stream(frames: AsyncIterator[bytes]) -> StreamingResponse:
-    """A server-sent event stream that no proxy buffers."""
-    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(frames, media_type="text/event-stream", headers=headers)
 
 
 def listening_fd() -> int | None:

@@ -11,8 +11,9 @@ import pytest
 from podium.agent import connection, outbox
 from podium.coordinator import elements, link
 from podium.coordinator.sse import HEARTBEAT_S
-from podium.protocol import framing, messages
-from podium.protocol.events import Event, Frame, sse
+from podium.protocol import frames, framing, messages
+from podium.protocol.events import Event, Frame, Pong, Receipt, encoded
+from podium.protocol.forms import SSE
 from podium.state.port import Outcome
 
 ROOT = Path(__file__).parents[3]
@@ -145,7 +146,7 @@ def test_every_event_of_the_platform_is_on_the_page() -> None:
 def test_the_example_is_what_is_sent() -> None:
     example = EVENTS.split("```")[1].strip()
     event = msgspec.json.decode(example.split("data: ", 1)[1], type=Event)
-    assert sse(event).decode().strip() == example
+    assert SSE.event(encoded(event)).decode().strip() == example
 
 
 def test_frames_without_a_number_are_on_the_page() -> None:
@@ -154,6 +155,18 @@ def test_frames_without_a_number_are_on_the_page() -> None:
     assert described == coded
     assert set(Event.__struct_fields__) <= quoted(EVENTS)
     assert f"every {HEARTBEAT_S:g} s" in EVENTS
+
+
+def test_frames_over_a_websocket_are_on_the_page() -> None:
+    table = rows(EVENTS, "Over a WebSocket")
+    described = {only(kind): quoted(members) for kind, members, *_ in table if quoted(kind)}
+    given = {struct.__struct_config__.tag: {*struct.__struct_fields__} for struct in get_args(frames.ClientFrame)}
+    for kind, members in given.items():
+        assert "id" in members
+        inner = {*frames.MessageContent.__struct_fields__} if kind == "process_message" else set[str]()
+        assert described[kind] == members - {"id"} | inner
+    answers = {struct.__struct_config__.tag: {*struct.__struct_fields__} for struct in (Receipt, Pong)}
+    assert {kind: described[kind] - {"rejected"} for kind in answers} == answers
 
 
 def test_every_page_is_in_the_list_of_pages() -> None:

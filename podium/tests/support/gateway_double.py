@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from podium.protocol.errors import PodiumError
-from podium.protocol.events import Frame, sse
+from podium.protocol.events import Event, Frame, encoded
+from podium.protocol.forms import SSE
 
 KEY = "pod_admin_of_the_double"
 
@@ -60,7 +61,9 @@ def problem(error: PodiumError, **headers: str) -> Answer:
 
 def stream(frames: Sequence[Frame], **rest: Any) -> Answer:
     """Frames as an event stream."""
-    return event_stream(*map(sse, frames), **rest)
+    return event_stream(
+        *(SSE.event(encoded(frame)) if isinstance(frame, Event) else SSE.frame(frame) for frame in frames), **rest
+    )
 
 
 def event_stream(*frames: bytes, **rest: Any) -> Answer:

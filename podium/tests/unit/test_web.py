@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -239,21 +238,6 @@ async def test_json_goes_out_as_json() -> None:
     assert (response.status_code, response.headers["location"]) == (202, "/x")
     assert response.headers["content-type"] == "application/json"
     assert msgspec.json.decode(response.content, type=SendMessage) == SendMessage(text="é")
-
-
-async def test_an_event_stream_is_kept_by_nobody() -> None:
-    async def frames() -> AsyncIterator[bytes]:
-        yield b"data: 1\n\n"
-        yield b"data: 2\n\n"
-
-    async def answer(_: Request) -> Response:
-        return web.event_stream(frames())
-
-    response = await ask(answer)
-    assert response.content == b"data: 1\n\ndata: 2\n\n"
-    assert response.headers["content-type"].startswith("text/event-stream")
-    assert response.headers["cache-control"] == "no-store"
-    assert response.headers["x-accel-buffering"] == "no"
 
 
 @pytest.mark.parametrize(("value", "fd"), [("7", 7), ("", None), ("abc", None), (None, None)])

@@ -47,6 +47,7 @@ from podium.sealing import Sealer
 from podium.server.connection import ConnectionLimits, connections
 from podium.server.descriptors import watch_descriptors
 from podium.server.dispatch import Dispatcher
+from podium.server.socket import Socket
 from podium.state.sqlite import SqliteStates
 from podium.web import listening_fd
 from podium.workspace.directory import DirectoryWorkspace
@@ -78,6 +79,7 @@ async def run_gateway(settings: Settings) -> None:
             store=object_store(settings), cluster=cluster, keys=keys, signer=signer, sealer=sealer,
             ensemble=Ensemble(settings.ensemble_url, settings.ensemble_api_key), environment=settings.environment,
             bundle_limits=bundle_limits(settings), max_message_bytes=settings.max_message_size_bytes,
+            frames_per_s=settings.max_frames_per_second, max_sockets=settings.max_sockets,
         )  # fmt: skip
 
     async with contextlib.aclosing(cluster):
@@ -136,7 +138,8 @@ async def _host(
     )  # fmt: skip
     limits = Limits(
         inbox=settings.max_inbox, readers=settings.max_readers, agents=settings.max_agents,
-        message_bytes=settings.max_message_size_bytes, start_timeout_s=settings.start_timeout_s,
+        message_bytes=settings.max_message_size_bytes, frames_per_s=settings.max_frames_per_second,
+        start_timeout_s=settings.start_timeout_s,
         shutdown_timeout_s=settings.shutdown_grace_s,
     )  # fmt: skip
     return Host(
@@ -186,13 +189,13 @@ async def _serve(
 ) -> None:
     """Serve `app` until a signal comes; `before_end` runs while connections are still open."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, loop="none", http=connections(_bounds(settings)), ws="none",
+        app, log_config=None, access_log=False, server_header=False, loop="none", http=connections(_bounds(settings)), ws=Socket,
         lifespan="on", proxy_headers=False, timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
         timeout_keep_alive=int(settings.keep_alive_timeout_s),
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # handled here
-    serving = asyncio.create_task(server.serve(sockets=[_socket(host, port)]))
+    serving = asyncio.create_task(server.serve(sockets=[_socket(settings, host, port)]))
     watching = asyncio.create_task(watch_descriptors())
     await asyncio.wait({serving, asyncio.create_task(_signal())}, return_when=asyncio.FIRST_COMPLETED)
     watching.cancel()
@@ -212,11 +215,12 @@ def _bounds(settings: Settings) -> ConnectionLimits:
     )  # fmt: skip
 
 
-def _socket(host: str, port: int) -> socket.socket:
+def _socket(settings: Settings, host: str, port: int) -> socket.socket:
+    """The socket to serve on. The kernel itself ends its connections whose peer takes nothing of what it is sent for too long."""
     fd = listening_fd()
-    if fd is not None:
-        return socket.socket(fileno=fd)
-    return bind(host, port)
+    sock = bind(host, port) if fd is None else socket.socket(fileno=fd)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.reader_timeout_s * 1000))
+    return sock
 
 
 def bind(host: str, port: int) -> socket.socket:

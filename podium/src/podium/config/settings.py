@@ -136,6 +136,13 @@ class Settings:
     max_inbox: Annotated[int, Setting("MAX_INBOX", kinds.COUNT, "1000", "Messages that may wait in one instance's inbox.")]
     max_agents: Annotated[int, Setting("MAX_AGENTS", kinds.COUNT, "1000", "Instances one coordinator keeps awake at once.")]
     max_readers: Annotated[int, Setting("MAX_READERS", kinds.COUNT, "1000", "Event streams open on one instance at once.")]
+    max_sockets: Annotated[int, Setting("MAX_SOCKETS", kinds.COUNT, "10000", "WebSockets one gateway holds open at once.")]
+    max_frames_per_second: Annotated[int, Setting(
+        "MAX_FRAMES_PER_SECOND", kinds.COUNT, "100", "Frames a client may send over one WebSocket in a second.",
+    )]
+    reader_timeout_s: Annotated[float, Setting(
+        "READER_TIMEOUT", kinds.DURATION, "60s", "How long a client may take nothing of what it is sent before it is cut off.",
+    )]
     start_timeout_s: Annotated[float, Setting(
         "START_TIMEOUT", kinds.DURATION, "30s", "How long an agent may take from its start until it is ready.",
     )]

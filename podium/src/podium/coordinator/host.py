@@ -27,6 +27,7 @@ class Limits:
     readers: int = 1000
     agents: int = 1000
     message_bytes: int = 1024 * 1024
+    frames_per_s: float = 100.0
     idle_timeout_s: float = 300.0
     install_timeout_s: float = 600.0
     start_timeout_s: float = 30.0

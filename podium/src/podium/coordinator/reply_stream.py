@@ -5,49 +5,70 @@ is left is a last `status`, and a client that asks again gets the error.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
+from podium.coordinator import feed
+from podium.coordinator.batch import Batch
 from podium.coordinator.instance import Instance
+from podium.coordinator.sse import HEARTBEAT_S
+from podium.coordinator.stream import Position
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import PodiumError
-from podium.protocol.events import Event, Status, sse
+from podium.protocol.events import Encoded
+from podium.protocol.forms import Form
+from podium.protocol.pieces import Piece
 
 PATIENCE_S = 20.0
+ENDS = frozenset({"complete", "error"})
 
 
 class ReplyStream:
-    """Read once: `begin`, then `frames`. Holds the instance loaded until `frames` has ended."""
+    """Read once: `begin`, then `pieces`. Holds the instance loaded until `pieces` has ended."""
 
-    def __init__(self, instance: Instance, message_id: str, after_seq: int) -> None:
+    def __init__(self, instance: Instance, message_id: str, position: Position, form: Form) -> None:
         self._instance = instance
         self._message_id = message_id
+        self._position = position
+        self._form = form
         self._outcome: asyncio.Future[MessageStatus] = instance.expect(message_id)
-        self._events = instance.stream.read(after_seq, lambda event: event.message_id == message_id)
-        self._next: asyncio.Future[list[Event]] | None = None
+        self._batches = instance.stream.read(position.after_seq, HEARTBEAT_S)
+        self._next: asyncio.Future[Batch] | None = None
+        self._ready: list[Encoded] = []
 
     async def begin(self) -> None:
         """Return with the first events there, or after PATIENCE_S without; InstanceFailed where the start failed meanwhile."""
-        await self._wait(PATIENCE_S)
-        if self._failed():
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while not self._failed() and not self._ready:
+                    await self._wait()
+        except TimeoutError:
+            return
+        except StopAsyncIteration:
+            await self.close()
+            return
+        if not self._ready:
             error = self._outcome.exception()
             await self.close()
             assert isinstance(error, PodiumError)
             raise error
 
-    async def frames(self) -> AsyncIterator[bytes]:
-        """Server-sent events."""
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
+        """The message's events; the last piece says that it is the last."""
         try:
             async with self._instance.using():
-                while not self._failed():
-                    following = await self._wait(None)
-                    if not following.done():
-                        continue
-                    self._next = None
-                    events = following.result()
-                    yield b"".join(sse(event) for event in events)
-                    if any(event.event_type in ("complete", "error") for event in events):
-                        return
-                yield sse(Status(cursor=str(self._instance.stream.head), status=self._instance.status.value))
+                for piece in feed.told(self._instance, self._position, self._form):
+                    yield piece
+                while True:
+                    if self._ready:
+                        piece = self._piece()
+                        yield piece
+                        if piece.last:
+                            return
+                    if self._failed():
+                        break
+                    if not await self._wait():
+                        yield Piece(self._form.heartbeat)
+                yield Piece(self._form.frame(feed.status(self._instance)), last=True)
         except StopAsyncIteration:
             return
         finally:
@@ -60,17 +81,28 @@ class ReplyStream:
             self._next.cancel()
             await asyncio.wait({self._next})
             self._next = None
-        await self._events.aclose()
+        await self._batches.aclose()
 
-    async def _wait(self, timeout_s: float | None) -> "asyncio.Future[list[Event]]":
-        """Until events are there or the start has failed."""
-        self._next = self._next or asyncio.ensure_future(anext(self._events))
+    def _piece(self) -> Piece:
+        """What has come; nothing after the end of the message."""
+        events, self._ready = self._ready, []
+        ends = [index for index, event in enumerate(events) if event.event_type in ENDS]
+        events = events[: ends[0] + 1] if ends else events
+        return Piece(b"".join(map(self._form.event, events)), events[-1].cursor, last=bool(ends))
+
+    async def _wait(self) -> bool:
+        """Until the line goes on or the start has failed; False where there was silence. StopAsyncIteration at its end."""
+        self._next = self._next or asyncio.ensure_future(anext(self._batches))
         ends: set[asyncio.Future[object]] = {self._next}  # type: ignore[arg-type]
         if not self._outcome.done():
             ends.add(self._outcome)  # type: ignore[arg-type]
-        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        return self._next
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if not self._next.done():
+            return True
+        done, self._next = self._next, None
+        batch = done.result()
+        self._ready += [event for event in batch.events if event.message_id == self._message_id]
+        return bool(batch)
 
     def _failed(self) -> bool:
-        has_events = self._next is not None and self._next.done()
-        return self._outcome.done() and self._outcome.exception() is not None and not has_events
+        return self._outcome.done() and self._outcome.exception() is not None and not self._ready

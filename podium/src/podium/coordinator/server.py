@@ -1,17 +1,22 @@
 """The coordinator's HTTP server. Nothing answers without a caller header signed by our own parts, but for `/health`."""
 
-from starlette.requests import Request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from podium.auth import CALLER_HEADER, Caller, Signer
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.instance import Instance
-from podium.coordinator.routes import contents, instances, messages
+from podium.coordinator.routes import contents, instances, messages, socket, streams
 from podium.coordinator.routes.call import Call, Handler
 from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
 from podium.protocol.routes import ROUTES, Route
-from podium.server.dispatch import Dispatcher
+from podium.server.dispatch import SOCKET, Dispatcher
+from podium.server.socket import rejecting
 from podium.web import LIFE_HEADER, Endpoint, endpoint, instance_id, target
 
 HANDLERS: dict[str, Handler] = {
@@ -21,7 +26,7 @@ HANDLERS: dict[str, Handler] = {
     "send_message": messages.send_message,
     "list_messages": messages.list_messages,
     "get_message": messages.get_message,
-    "events": contents.events,
+    "events": streams.events,
     "state": contents.state,
     "logs": contents.logs,
     "list_files": contents.list_files,
@@ -37,6 +42,11 @@ _ALIASES = (
     ("/agent/{instance_id}/logs", "logs"),
     ("/agent/{instance_id}/files/{path:path}", "get_file"),
 )
+_INTERNAL: tuple[tuple[str, str, Handler, str], ...] = (
+    ("GET", "/agent/{instance_id}/stream", streams.stream, "instances:read"),
+    ("POST", "/agent/{instance_id}/frames", socket.take_frame, "messages:write"),
+)
+"""Both directions of a WebSocket that a gateway holds."""
 
 
 def make_app(coordinator: Coordinator, signer: Signer) -> Dispatcher:
@@ -56,6 +66,9 @@ class _Server:
                 app.add(route.method, route.path, self._endpoint(route))
         for path, name in _ALIASES:
             app.add(_BY_NAME[name].method, path, self._endpoint(_BY_NAME[name]))
+        for method, path, handler, permission in _INTERNAL:
+            app.add(method, path, self._instance(handler, permission))
+        app.add(SOCKET, "/agent/{instance_id}", self._connect)
         app.add("GET", "/health", endpoint(internal.health))
         app.add("GET", "/admin/status", self._signed(internal.report))
         app.add("POST", "/instances", self._signed(internal.create))
@@ -65,7 +78,7 @@ class _Server:
     def _endpoint(self, route: Route) -> Endpoint:
         if route.name == "delete_instance":
             return endpoint(self._delete)
-        return self._instance(route) if route.built else self._signed(_not_available)
+        return self._instance(HANDLERS[route.name], route.permission or "") if route.built else self._signed(_not_available)
 
     def _signed(self, handler: Endpoint) -> Endpoint:
         async def checked(request: Request) -> Response:
@@ -74,17 +87,25 @@ class _Server:
 
         return endpoint(checked)
 
-    def _instance(self, route: Route) -> Endpoint:
-        handler, permission = HANDLERS[route.name], route.permission or ""
-
+    def _instance(self, handler: Handler, permission: str) -> Endpoint:
         async def checked(request: Request) -> Response:
-            caller = self._caller(request)
-            caller.require(permission)
-            async with self._coordinator.using(instance_id(request), _life(request)) as instance:
-                _in_tenant(caller, instance)
+            async with self._called(request, permission) as (caller, instance):
                 return await handler(Call(request, caller, instance))
 
         return endpoint(checked)
+
+    async def _connect(self, websocket: WebSocket) -> None:
+        async with rejecting(websocket) as request_id, self._called(websocket, "instances:read") as (caller, instance):
+            await socket.connect(websocket, caller, instance, request_id)
+
+    @asynccontextmanager
+    async def _called(self, connection: HTTPConnection, permission: str) -> AsyncIterator[tuple[Caller, Instance]]:
+        """The caller, who may, and the instance of its tenant, loaded."""
+        caller = self._caller(connection)
+        caller.require(permission)
+        async with self._coordinator.using(instance_id(connection), _life(connection)) as instance:
+            _in_tenant(caller, instance)
+            yield caller, instance
 
     async def _delete(self, request: Request) -> Response:
         caller = self._caller(request)
@@ -98,11 +119,12 @@ class _Server:
         await self._coordinator.delete(name)
         return Response(status_code=204)
 
-    def _caller(self, request: Request) -> Caller:
-        return self._signer.verify(request.headers.get(CALLER_HEADER, ""), request.method, target(request))
+    def _caller(self, connection: HTTPConnection) -> Caller:
+        method = connection.scope.get("method", "GET")  # a WebSocket begins as a GET
+        return self._signer.verify(connection.headers.get(CALLER_HEADER, ""), method, target(connection))
 
 
-def _life(request: Request) -> int | None:
+def _life(request: HTTPConnection) -> int | None:
     text = request.headers.get(LIFE_HEADER, "")
     return int(text) if text.isascii() and text.isdigit() else None
 

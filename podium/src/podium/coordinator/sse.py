@@ -1,11 +1,12 @@
 """Server-sent events that stay open: a comment now and then, so that nobody between takes silence for death."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 import msgspec
 
 from podium.protocol.api import LogRecord
+from podium.protocol.pieces import Piece
 
 HEARTBEAT_S = 15.0
 _encoder = msgspec.json.Encoder()
@@ -16,16 +17,17 @@ def record_frame(record: LogRecord) -> bytes:
     return b"id: %d\nevent: log\ndata: %s\n\n" % (record.id, _encoder.encode(record))
 
 
-async def heartbeat(frames: AsyncIterator[bytes], every_s: float = HEARTBEAT_S) -> AsyncGenerator[bytes, None]:
-    """`frames`, with a comment first and whenever nothing came for `every_s` seconds."""
-    yield b": podium\n\n"
-    following: asyncio.Future[bytes] | None = None
+async def heartbeat(
+    pieces: AsyncGenerator[Piece, None], beat: bytes, every_s: float = HEARTBEAT_S
+) -> AsyncGenerator[Piece, None]:
+    """`pieces`, with `beat` whenever nothing came for `every_s` seconds."""
+    following: asyncio.Future[Piece] | None = None
     try:
         while True:
-            following = following or asyncio.ensure_future(anext(frames))
+            following = following or asyncio.ensure_future(anext(pieces))
             await asyncio.wait({following}, timeout=every_s)
             if not following.done():
-                yield b": \n\n"
+                yield Piece(beat)
                 continue
             done, following = following, None
             try:
@@ -36,5 +38,4 @@ async def heartbeat(frames: AsyncIterator[bytes], every_s: float = HEARTBEAT_S) 
         if following:
             following.cancel()
             await asyncio.wait({following})
-        if isinstance(frames, AsyncGenerator):
-            await frames.aclose()
+        await pieces.aclose()

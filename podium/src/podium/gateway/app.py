@@ -18,6 +18,7 @@ from podium.gateway.routes.configuration import ConfigurationRoutes
 from podium.gateway.routes.deployments import Deployments
 from podium.gateway.routes.instances import InstanceRoutes
 from podium.gateway.routes.platform import Platform
+from podium.gateway.routes.sockets import AgentSockets
 from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
 from podium.protocol.errors import NotAvailable
@@ -26,9 +27,10 @@ from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.records.requests import Requests
 from podium.sealing import Sealer
-from podium.server.dispatch import Dispatcher
+from podium.server.dispatch import SOCKET, Dispatcher
 from podium.web import Endpoint, endpoint, instance_id
 
+_SOCKET = next(route for route in ROUTES if route.name == "agent_socket")
 CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
 
 
@@ -47,6 +49,8 @@ class Gateway:
         environment: str,
         bundle_limits: BundleLimits,
         max_message_bytes: int,
+        frames_per_s: float,
+        max_sockets: int,
     ) -> None:
         self._keys = keys
         records = Instances(store, environment)
@@ -60,6 +64,7 @@ class Gateway:
         platform = Platform(cluster, store, router, self._upstream, environment)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
+        self._sockets = AgentSockets(keys, self._proxy, max_message_bytes, frames_per_s, max_sockets)
         self._open: dict[str, Endpoint] = {
             "health": platform.health,
             "ready": platform.ready,
@@ -77,12 +82,14 @@ class Gateway:
             "put_config": configuration.put,
             "list_models": configuration.models,
             "list_coordinators": platform.coordinators,
+            "agent_socket": self._sockets.refuse,
         }
 
     def add_routes(self, app: Dispatcher) -> None:
         """One route of the server for each of the table."""
         for route in ROUTES:
             app.add(route.method, route.path, self._endpoint(route))
+        app.add(SOCKET, _SOCKET.path, self._sockets.connect)
 
     async def close(self) -> None:
         """Drop the connections to coordinators."""

@@ -7,6 +7,7 @@ sent none, so that a second try never does a thing twice.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import NamedTuple
 
 import aiohttp
 import msgspec
@@ -14,10 +15,15 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from podium.auth import Caller
+from podium.gateway.held import HOLD_FOR_S, HeldStream, is_pieces
 from podium.gateway.router import Route, Router, Unplaced
-from podium.gateway.upstream import Upstream
+from podium.gateway.upstream import Upstream, known_error, whole
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, Unavailable
-from podium.protocol.ids import new_id
+from podium.protocol.events import Receipt
+from podium.protocol.forms import SSE, Form
+from podium.protocol.ids import Cursor, new_id
+from podium.protocol.pieces import PIECES_HEADER, RESUME_HEADER
+from podium.server.streaming import PieceResponse
 from podium.web import LIFE_HEADER, read_body, target
 
 RETRY_FOR_S = 10.0
@@ -37,6 +43,29 @@ class BrokenOff(ConnectionError):
     """The coordinator went away in the middle of an answer that has a length: the client must see that it is not whole."""
 
 
+class Forward(NamedTuple):
+    """One request as a coordinator gets it, whichever and however often."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
+class Answer(NamedTuple):
+    """A coordinator's answer with its body unread, but where it may say that our route is old; and the life that gave it."""
+
+    upstream: aiohttp.ClientResponse
+    problem: bytes | None
+    life: int
+
+    async def checked(self) -> "Answer":
+        """Itself, or the problem raised as what it is."""
+        if self.upstream.status < 400:
+            return self
+        raise known_error(await whole(self.upstream) if self.problem is None else self.problem)
+
+
 class Proxy:
     """`place` gives an instance without an owner to a coordinator."""
 
@@ -54,20 +83,58 @@ class Proxy:
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if request.method == "POST":
             headers.setdefault("idempotency-key", new_id("msg"))
+        forward = Forward(request.method, target(request), headers | {PIECES_HEADER: "1"}, body)
+        answer = await self.reach(caller, instance_id, forward)
+        if is_pieces(answer.upstream):
+            held = self.hold(caller, instance_id, forward, answer, SSE)
+            return PieceResponse(held.pieces(), "sse", packed=False)
+        return _answer(answer.upstream, answer.problem)
+
+    async def open_stream(self, caller: Caller, instance_id: str, query: str, form: Form) -> tuple[HeldStream, int]:
+        """What a WebSocket sends its client, and the life of the instance; a PodiumError of the coordinator."""
+        path = f"/agent/{instance_id}/stream"
+        forward = Forward("GET", f"{path}?{query}" if query else path, {PIECES_HEADER: "1"})
+        answer = await (await self.reach(caller, instance_id, forward)).checked()
+        return self.hold(caller, instance_id, forward, answer, form), answer.life
+
+    async def deliver(self, caller: Caller, instance_id: str, life: int, frame: bytes) -> Receipt:
+        """A frame of a client, which has an id: repeated until there is a receipt. A PodiumError of the coordinator."""
+        forward = Forward("POST", f"/agent/{instance_id}/frames", {"content-type": "application/json"}, frame)
+        answer = await (await self.reach(caller, instance_id, forward, life, HOLD_FOR_S)).checked()
+        return msgspec.json.decode(await whole(answer.upstream), type=Receipt)
+
+    def hold(self, caller: Caller, instance_id: str, forward: Forward, first: Answer, form: Form) -> HeldStream:
+        """The stream that began with `first`, kept open."""
+
+        async def reopen(cursor: Cursor | None) -> aiohttp.ClientResponse:
+            headers = forward.headers | ({RESUME_HEADER: str(cursor)} if cursor else {})
+            self._router.forget(instance_id)
+            answer = await (await self.reach(caller, instance_id, forward._replace(headers=headers), first.life)).checked()
+            if not is_pieces(answer.upstream):
+                answer.upstream.close()
+                raise Unavailable("the coordinator answered with something else than the stream")
+            return answer.upstream
+
+        return HeldStream(first.upstream, reopen, form)
+
+    async def reach(
+        self, caller: Caller, instance_id: str, forward: Forward, life: int | None = None, retry_for_s: float = RETRY_FOR_S
+    ) -> Answer:
+        """The answer of the owner, of the `life` that is meant; Unavailable where none can be had for `retry_for_s` seconds."""
         deadline: float | None = None
-        life: int | None = None
+        meant = life
         while True:
             try:
                 route = await self._route(caller, instance_id)
-                life = life or route.life
-                sent = headers | {LIFE_HEADER: str(life)}
-                upstream = await self._upstream.open(caller, request.method, route.url, target(request), sent, body)
+                meant = meant or route.life
+                sent = forward.headers | {LIFE_HEADER: str(meant)}
+                upstream = await self._upstream.open(caller, forward.method, route.url, forward.target, sent, forward.body)
                 problem = await _problem(upstream)
                 if problem is None or not _misdirected(problem, route):
-                    return _answer(upstream, problem)
-                life = None
+                    return Answer(upstream, problem, meant)
+                meant = life
             except (ConnectionError, Unavailable) as error:
-                deadline = deadline or time.monotonic() + RETRY_FOR_S
+                deadline = deadline or time.monotonic() + retry_for_s
                 if time.monotonic() > deadline:
                     raise Unavailable(f"the owner of {instance_id} cannot be reached now: {error}", retry_after_s=1) from error
                 await asyncio.sleep(RETRY_PAUSE_S)

@@ -7,11 +7,14 @@ import msgspec
 from yarl import URL
 
 from podium.auth import CALLER_HEADER, Caller, Signer
-from podium.protocol.errors import Unavailable, by_code
+from podium.protocol.errors import PodiumError, Unavailable, by_code
 from podium.web import REQUEST_ID_HEADER
 
 CONNECT_TIMEOUT_S = 2.0
 MAX_CONNECTIONS = 0  # readers each hold one for hours; the coordinator's own limits bound them
+READ_BUFFER_BYTES = 64 * 1024
+"""Twice as much is held for a client that reads slowly; then the coordinator has to wait."""
+_ALWAYS = frozenset({"type", "title", "status", "detail", "code", "retryable", "request_id"})
 
 
 class Upstream:
@@ -25,7 +28,7 @@ class Upstream:
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("user-agent", "accept", "accept-encoding"),
-            read_bufsize=256 * 1024,
+            read_bufsize=READ_BUFFER_BYTES,
         )
 
     async def close(self) -> None:
@@ -48,12 +51,31 @@ class Upstream:
         """A JSON call; errors of the coordinator are raised as what they are."""
         data = None if body is None else msgspec.json.encode(body)
         response = await self.open(caller, method, base, target, {"content-type": "application/json"}, data)
-        try:
-            answer = msgspec.json.decode(await response.read() or b"null")
-        except (aiohttp.ClientError, msgspec.DecodeError) as error:
-            raise ConnectionError(f"{base} broke off: {error}") from error
-        finally:
-            response.release()
+        raw = await whole(response)
         if response.status >= 400:
-            raise by_code().get(answer.get("code"), Unavailable)(answer.get("detail", "the coordinator refused"))
-        return answer
+            raise known_error(raw)
+        try:
+            return msgspec.json.decode(raw or b"null")
+        except msgspec.DecodeError as error:
+            raise ConnectionError(f"{base} broke off: {error}") from error
+
+
+async def whole(response: aiohttp.ClientResponse) -> bytes:
+    """The body of an answer; ConnectionError where it broke off."""
+    try:
+        return await response.read()
+    except aiohttp.ClientError as error:
+        raise ConnectionError(f"the coordinator broke off: {error}") from error
+    finally:
+        response.release()
+
+
+def known_error(problem: bytes) -> PodiumError:
+    """A problem document of a coordinator as the error that it was."""
+    try:
+        document = msgspec.json.decode(problem, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return Unavailable("the coordinator broke off")
+    kind = by_code().get(document.get("code", ""), Unavailable)
+    extra = {name: value for name, value in document.items() if name not in _ALWAYS}
+    return kind(document.get("detail", "the coordinator refused"), **extra)

@@ -1,7 +1,7 @@
-"""Numbered events of the native stream (section 5) and their SSE form."""
+"""The frames of the native stream (section 5) that Podium sends, and events encoded once for all their readers."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -38,18 +38,21 @@ class Reset(msgspec.Struct, tag="reset", kw_only=True):
     first_seq: int
 
 
-class Status(msgspec.Struct, tag="status", kw_only=True):
-    """Where the line stands now, and what the instance does."""
+class Status(msgspec.Struct, tag="status", kw_only=True, omit_defaults=True):
+    """Where the line stands now, and what the instance does. As the last frame of a stream that ends early: `code` is one of
+    the error codes and `reason` says what to do."""
 
     cursor: str
     status: str
+    code: str | None = None
+    reason: str | None = None
 
 
-class Receipt(msgspec.Struct, tag="receipt", kw_only=True):
+class Receipt(msgspec.Struct, tag="receipt", kw_only=True, omit_defaults=True):
     """What became of something a client sent: `queued` in the inbox, `injected` into the turn in flight, known as `duplicate`,
-    or `rejected` for `reason`, whose `code` is one of the error codes."""
+    or `rejected` for `reason`, whose `code` is one of the error codes. `id` is null where none could be read."""
 
-    id: str
+    id: str | None
     disposition: Literal["queued", "injected", "duplicate", "rejected"]
     reason: str | None = None
     code: str | None = None
@@ -65,9 +68,34 @@ Frame = Event | Truncate | Reset | Status
 _encoder = msgspec.json.Encoder()
 
 
-def sse(frame: Frame) -> bytes:
-    """The frame as one server-sent event; only numbered events carry an `id`, the cursor."""
-    body = _encoder.encode(frame)
-    if isinstance(frame, Event):
-        return b"id: %d.%d\nevent: update\ndata: %s\n\n" % (frame.epoch, frame.seq, body)
-    return b"event: %s\ndata: %s\n\n" % (frame.__struct_config__.tag.encode(), body)  # type: ignore[union-attr]
+class Encoded(NamedTuple):
+    """An event as JSON, with what its readers choose by."""
+
+    epoch: int
+    seq: int
+    message_id: str | None
+    event_type: str
+    body: bytes
+
+    @property
+    def cursor(self) -> Cursor:
+        """Where a reader stands that has seen this event."""
+        return Cursor(self.epoch, self.seq)
+
+
+def encoded(event: Event) -> Encoded:
+    """The event, encoded."""
+    return Encoded(event.epoch, event.seq, event.message_id, event.event_type, _encoder.encode(event))
+
+
+def dotted(event_type: str) -> str:
+    """The name for clients that expect dots: `tool_call_start` is `tool.call_start`."""
+    return event_type.replace("_", ".", 1)
+
+
+def dotted_body(event: Encoded) -> bytes:
+    """The event's JSON under its dotted name. `event_type` comes before anything that an agent chose."""
+    name = dotted(event.event_type)
+    if name == event.event_type:
+        return event.body
+    return event.body.replace(b'"event_type":"%s"' % event.event_type.encode(), b'"event_type":"%s"' % name.encode(), 1)

@@ -26,10 +26,12 @@ from podium.protocol.parameters import (
     MAX_RECORDS,
     MESSAGE_CURSOR,
     MESSAGE_KEY,
+    NAMES,
     OFFSET,
     PATH,
     PREFER,
     RANGE,
+    SOCKET_KEY,
     STATUS,
     WAIT,
     WAIT_NOT,
@@ -174,7 +176,7 @@ ROUTES: tuple[Route, ...] = (
         "send_message", "POST", "/messages", "messages:write",
         "Send a message. `Accept` chooses: wait for the reply as JSON, or read the events of this message as a stream until its"
         " `complete` or last `error`. A client that leaves cancels nothing; the same id again gives the same reply.",
-        request=api.SendMessage, response=api.Reply, query=(WAIT, PREFER, MESSAGE_KEY),
+        request=api.SendMessage, response=api.Reply, query=(WAIT, PREFER, NAMES, MESSAGE_KEY),
         also=(
             Answer(media=SSE, doc="The message's events, see spec/events.md."),
             Answer(status=202, body=api.Queued, doc="Accepted durably, not done yet.", headers=("Location",)),
@@ -192,7 +194,7 @@ ROUTES: tuple[Route, ...] = (
     _instance(
         "events", "GET", "/events", "instances:read",
         "Every event from a cursor on, as a stream without end; with `Accept: application/json` one finite page.",
-        media=SSE, gives="Events, see spec/events.md.", query=(AFTER, LAST_EVENT_ID, limit(MAX_RECORDS, 200)),
+        media=SSE, gives="Events, see spec/events.md.", query=(AFTER, LAST_EVENT_ID, NAMES, limit(MAX_RECORDS, 200)),
         also=(Answer(body=api.EventPage, doc="One page; `next_cursor` goes into `after`."),), fails=(errors.TooMany,),
     ),
     _instance("steer", "POST", "/steer", "messages:write", "Guide the turn in flight.", built=False),
@@ -263,7 +265,9 @@ ROUTES: tuple[Route, ...] = (
         built=False,
     ),
     _gateway(
-        "agent_socket", "GET", "/agent/{instance_id}", "instances:read", "The native stream over a WebSocket.", built=False,
+        "agent_socket", "GET", "/agent/{instance_id}", "instances:read", "The native stream over a WebSocket.", status=101,
+        gives="The socket; frames of both directions are in spec/events.md.", query=(AFTER, NAMES, SOCKET_KEY),
+        fails=(errors.NotFound, errors.InstanceReplaced, errors.TooMany),
     ),
 )
 # fmt: on

@@ -46,6 +46,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._fed_bytes = 0
         self._refused = False
+        self._upgraded = False
         self._deadline: asyncio.TimerHandle | None = None
 
     # ---- uvicorn's protocol
@@ -68,7 +69,7 @@ class Connection(HttpToolsProtocol):
         if self._refused:
             return
         super().data_received(data)
-        if self._refused or self.transport.is_closing():
+        if self._refused or self._upgraded or self.transport.is_closing():
             return
         self._fed_bytes += len(data)
         if self._in_head or self.cycle is None or self.cycle.response_complete:
@@ -76,6 +77,11 @@ class Connection(HttpToolsProtocol):
             self._deadline = self._deadline or self.loop.call_later(self._limits.head_timeout_s, self._head_is_late)
         elif self.cycle.more_body:
             self._deadline = self._deadline or self.loop.call_later(self._limits.body_timeout_s, self._body_is_late)
+
+    def handle_websocket_upgrade(self) -> None:
+        """From here on it is the socket's, which has bounds of its own."""
+        self._upgraded = True
+        super().handle_websocket_upgrade()
 
     def on_message_begin(self) -> None:
         """A request begins."""

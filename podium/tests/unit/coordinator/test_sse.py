@@ -1,78 +1,77 @@
 """Event streams that stay open: comments where nothing else comes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 
 from podium.coordinator.sse import heartbeat
+from podium.protocol.pieces import Piece
+
+BEAT = Piece(b": \n\n")
 
 
 class Source:
-    """Frames that come when the test says so. None ends them, an exception breaks them."""
+    """Pieces that come when the test says so. None ends them, an exception breaks them."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue()
         self.closed = False
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         try:
-            while (frame := await self.queue.get()) is not None:
-                if isinstance(frame, Exception):
-                    raise frame
-                yield frame
+            while (data := await self.queue.get()) is not None:
+                if isinstance(data, Exception):
+                    raise data
+                yield Piece(data)
         finally:
             self.closed = True
 
-
-async def content(stream: AsyncIterator[bytes]) -> bytes:
-    """The next frame that is no comment."""
-    while (frame := await anext(stream)).startswith(b":"):
-        pass
-    return frame
+    def stream(self, every_s: float) -> AsyncGenerator[Piece, None]:
+        return heartbeat(self.pieces(), BEAT.data, every_s)
 
 
-async def test_a_comment_comes_first_then_the_frames_then_the_end() -> None:
+async def test_the_pieces_then_the_end() -> None:
     source = Source()
-    for frame in (b"a", b"b", None):
-        source.queue.put_nowait(frame)
-    assert [frame async for frame in heartbeat(source.frames(), 60)] == [b": podium\n\n", b"a", b"b"]
+    for data in (b"a", b"b", None):
+        source.queue.put_nowait(data)
+    assert [piece.data async for piece in source.stream(60)] == [b"a", b"b"]
     assert source.closed
 
 
-async def test_comments_come_while_there_is_nothing_and_no_frame_is_lost() -> None:
+async def test_comments_come_while_there_is_nothing_and_nothing_is_lost() -> None:
     source = Source()
-    async with aclosing(heartbeat(source.frames(), 0.001)) as stream:
-        assert await anext(stream) == b": podium\n\n"
+    async with aclosing(source.stream(0.001)) as stream:
         for number in range(3):
-            assert await anext(stream) == b": \n\n"
-            assert await anext(stream) == b": \n\n"
+            assert await anext(stream) == BEAT
+            assert await anext(stream) == BEAT
             source.queue.put_nowait(b"%d" % number)
-            assert await content(stream) == b"%d" % number
+            while (piece := await anext(stream)) == BEAT:
+                pass
+            assert piece.data == b"%d" % number
 
 
 async def test_a_reader_that_leaves_ends_the_source() -> None:
     source = Source()
-    stream = heartbeat(source.frames(), 60)
-    assert await anext(stream) == b": podium\n\n"
+    stream = source.stream(60)
     source.queue.put_nowait(b"a")
-    assert await anext(stream) == b"a"
+    assert (await anext(stream)).data == b"a"
     await stream.aclose()
     assert source.closed
 
 
 async def test_a_reader_that_is_cancelled_while_it_waits_ends_the_source() -> None:
-    source, frames = Source(), list[bytes]()
+    source, pieces = Source(), list[Piece]()
 
     async def read() -> None:
-        async with aclosing(heartbeat(source.frames(), 60)) as stream:
-            async for frame in stream:
-                frames.append(frame)
+        async with aclosing(source.stream(60)) as stream:
+            async for piece in stream:
+                pieces.append(piece)
 
     source.queue.put_nowait(b"a")
     reading = asyncio.create_task(read())
-    while len(frames) < 2:
+    while not pieces:
         await asyncio.sleep(0)
     reading.cancel()
     await asyncio.wait({reading})
@@ -83,8 +82,6 @@ async def test_a_reader_that_is_cancelled_while_it_waits_ends_the_source() -> No
 async def test_what_breaks_the_source_breaks_the_stream() -> None:
     source = Source()
     source.queue.put_nowait(ConnectionError("gone"))
-    stream = heartbeat(source.frames(), 60)
-    await anext(stream)
     with pytest.raises(ConnectionError, match="gone"):
-        await anext(stream)
+        await anext(source.stream(60))
     assert source.closed

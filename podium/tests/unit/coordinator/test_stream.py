@@ -12,13 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podium.coordinator import stream as stream_module
-from podium.coordinator.stream import PAGE_EVENTS, RECENT_EVENTS, Line, Stream, resume
+from podium.coordinator.stream import PAGE_EVENTS, Line, Stream, resume
 from podium.protocol.errors import InvalidRequest, TooMany
-from podium.protocol.events import Event, Reset, Truncate
+from podium.protocol.events import Encoded, Event, Reset, Truncate
+from podium.protocol.forms import SSE, form
 from podium.protocol.ids import Cursor
 from podium.state.port import Group, NewEvent
 from podium.state.sqlite import SqliteState
 from tests.support.states import make_state
+
+MANY = 8000
+"""More events than memory keeps."""
+EVENT_BYTES = 340
+"""What one of these events takes there, about."""
 
 # ---- resume
 
@@ -153,10 +159,10 @@ async def read_until(instance: Instance, after: int, last: int) -> list[int]:
     return numbers
 
 
-def reader(instance: Instance, after: int) -> AsyncGenerator[list[Event], None]:
-    found = instance.stream.read(after)
-    assert isinstance(found, AsyncGenerator)
-    return found
+async def reader(instance: Instance, after: int) -> AsyncGenerator[list[Encoded], None]:
+    async with aclosing(instance.stream.read(after)) as batches:
+        async for batch in batches:
+            yield batch.events
 
 
 async def test_a_reader_that_keeps_up_is_served_from_memory(tmp_path: Path) -> None:
@@ -169,7 +175,7 @@ async def test_a_reader_that_keeps_up_is_served_from_memory(tmp_path: Path) -> N
 
 
 async def test_what_memory_no_longer_holds_comes_from_the_log(instance: Instance) -> None:
-    last = RECENT_EVENTS + 2 * PAGE_EVENTS + 7
+    last = MANY + 2 * PAGE_EVENTS + 7
     await instance.publish(last - 10)
     await instance.publish(10)
     assert await read_until(instance, 0, last) == list(range(1, last + 1))
@@ -185,9 +191,9 @@ async def test_a_slow_reader_delays_nobody_and_misses_nothing(instance: Instance
     async with aclosing(reader(instance, 0)) as slow:
         await instance.publish(1)
         numbers = [event.seq for event in await anext(slow)]
-        await instance.publish(RECENT_EVENTS)
-        await instance.publish(RECENT_EVENTS)
-        last = 2 * RECENT_EVENTS + 1
+        await instance.publish(MANY)
+        await instance.publish(MANY)
+        last = 2 * MANY + 1
         assert await read_until(instance, last - 5, last) == list(range(last - 4, last + 1))
         while numbers[-1] < last:
             numbers += [event.seq for event in await anext(slow)]
@@ -219,16 +225,26 @@ async def test_commits_that_are_released_in_the_other_order_are_read_in_the_righ
     assert instance.stream.head == Cursor(1, 6)
 
 
-async def test_a_reader_may_want_only_some(instance: Instance) -> None:
-    await instance.publish(6)
-    found = instance.stream.read(0, lambda event: event.message_id == "m1")
-    assert [event.seq for event in await anext(found)] == [2, 4, 6]
-    waiting = asyncio.ensure_future(anext(found))
-    await instance.publish(1)  # not wanted
+async def test_silence_is_said(instance: Instance) -> None:
+    batches = instance.stream.read(0, 0.001)
+    assert not await anext(batches)
     await instance.publish(2)
-    assert [event.seq for event in await waiting] == [9]
-    assert isinstance(found, AsyncGenerator)
-    await found.aclose()
+    while not (batch := await anext(batches)):
+        pass
+    assert [event.seq for event in batch.events] == [1, 2]
+    assert not await anext(batches)
+    await batches.aclose()
+
+
+async def test_an_event_is_encoded_and_joined_once_for_all_readers(instance: Instance) -> None:
+    one, other = (instance.stream.read(0) for _ in range(2))
+    await instance.publish(3)
+    first, second = await anext(one), await anext(other)
+    assert first.joined(SSE) is second.joined(SSE)
+    assert first.joined(SSE).count(b"id: 1.") == 3
+    assert first.joined(form("websocket", None)).count(b'"type":"update"') == 3
+    for batches in (one, other):
+        await batches.aclose()
 
 
 async def test_there_is_a_limit_to_readers_and_who_leaves_makes_room(tmp_path: Path) -> None:
@@ -263,7 +279,7 @@ async def test_the_end_of_the_stream_ends_its_readers(instance: Instance) -> Non
 
 
 async def _all(instance: Instance, after: int) -> list[int]:
-    return [event.seq async for batch in instance.stream.read(after) for event in batch]
+    return [event.seq async for batch in reader(instance, after) for event in batch]
 
 
 async def test_a_position_is_found_against_the_log(instance: Instance) -> None:
@@ -289,7 +305,9 @@ steps = st.lists(st.tuples(st.just("write"), st.integers(1, 5)) | st.tuples(st.j
 def test_readers_of_any_speed(schedule: list[tuple[str, int]]) -> None:
     """With room for four events in memory and pages of three, readers cross between memory and log all the time."""
     with TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream_module, "RECENT_EVENTS", 4)
+        patch.setattr(stream_module, "RECENT_BYTES", 4 * EVENT_BYTES)
+        patch.setattr(stream_module, "UNREAD_BYTES", 4 * EVENT_BYTES)
+        patch.setattr(stream_module, "GROUP_BYTES", EVENT_BYTES)
         patch.setattr(stream_module, "PAGE_EVENTS", 3)
         asyncio.run(_follow(Path(directory) / "state.db", schedule))
 

@@ -1,6 +1,5 @@
-"""What an instance holds: events, state, logs, files. Reading wakes nobody."""
+"""What an instance holds: state, logs, files. Reading wakes nobody."""
 
-import contextlib
 import itertools
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -8,44 +7,15 @@ from datetime import UTC, datetime
 from starlette.responses import Response, StreamingResponse
 
 from podium.coordinator.log_store import LEVELS
+from podium.coordinator.routes import streams
 from podium.coordinator.routes.call import Call
-from podium.coordinator.sse import heartbeat, record_frame
-from podium.coordinator.stream import Position
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest
-from podium.protocol.events import Status, sse
-from podium.protocol.ids import parse_cursor
-from podium.web import event_stream, json_response, query_flag, query_int, refuse_parameters, whole_number
+from podium.web import json_response, query_flag, query_int, refuse_parameters
 from podium.workspace.port import Entry, OpenFile
 
 MAX_PAGE = 1000
-MAX_RECORD = 2**62
 CHUNK_BYTES = 256 * 1024
-
-
-async def events(call: Call) -> Response:
-    """SSE from a cursor on; with `Accept: application/json` one finite page. `after` wins over Last-Event-ID."""
-    request = call.request
-    text = request.query_params.get("after") or request.headers.get("last-event-id")
-    position = await call.instance.stream.position(parse_cursor(text) if text else None)
-    if "application/json" in request.headers.get("accept", ""):
-        limit = query_int(request, "limit", 200, 1, MAX_PAGE)
-        found = await call.instance.state.events_after(position.after_seq, limit)
-        items = [*position.notices, *found]
-        more = bool(found) and found[-1].seq < call.instance.stream.head.seq
-        return json_response(api.Page(items=items, next_cursor=str(found[-1].cursor) if more else None))
-    call.instance.stream.require_room()
-    return event_stream(heartbeat(_events(call, position)))
-
-
-async def _events(call: Call, position: Position) -> AsyncIterator[bytes]:
-    async with call.instance.using():
-        stream = call.instance.stream
-        yield sse(Status(cursor=str(stream.head), status=call.instance.status.value))
-        for notice in position.notices:
-            yield sse(notice)
-        async for batch in stream.read(position.after_seq):
-            yield b"".join(sse(event) for event in batch)
 
 
 async def state(call: Call) -> Response:
@@ -62,26 +32,9 @@ async def logs(call: Call) -> Response:
         raise InvalidRequest(f"level must be one of {', '.join(LEVELS)}")
     limit = query_int(request, "limit", 100, 1, MAX_PAGE)
     if query_flag(request, "follow"):
-        call.instance.logs.require_room(call.instance.host.limits.readers)
-        return event_stream(heartbeat(_records(call, await _begin(call, limit, level), level)))
+        return await streams.follow_logs(call, limit, level)
     offset = query_int(request, "offset", 0, 0, 10**9)
     return json_response(api.Page(items=await call.instance.logs.read(limit, offset, level)))
-
-
-async def _begin(call: Call, limit: int, level: str | None) -> int:
-    """The number after which to follow: as asked, else so that the newest `limit` records come first."""
-    if "after" not in call.request.query_params and (last := call.request.headers.get("last-event-id", "")):
-        return whole_number("Last-Event-ID", last, 0, MAX_RECORD)
-    if "after" in call.request.query_params:
-        return query_int(call.request, "after", 0, 0, MAX_RECORD)
-    newest = await call.instance.logs.read(limit, 0, level)
-    return newest[0].id - 1 if newest else 0
-
-
-async def _records(call: Call, after: int, level: str | None) -> AsyncIterator[bytes]:
-    async with call.instance.using(), contextlib.aclosing(call.instance.logs.follow(after, level)) as following:
-        async for records in following:
-            yield b"".join(record_frame(record) for record in records)
 
 
 async def list_files(call: Call) -> Response:

@@ -4,14 +4,16 @@ from typing import Any
 
 from starlette.responses import Response
 
+from podium.coordinator import feed
 from podium.coordinator.reply_stream import ReplyStream
 from podium.coordinator.routes.call import Call
 from podium.coordinator.routes.instances import DEFAULT_WAIT_S
-from podium.coordinator.sse import heartbeat
+from podium.coordinator.stream import Position
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
+from podium.protocol.forms import form
 from podium.protocol.ids import MESSAGE_ID, checked, new_id
-from podium.web import decode, event_stream, json_response, query_int, read_body, wait_s
+from podium.web import decode, json_response, query_int, read_body, wait_s
 
 MAX_PAGE = 200
 
@@ -66,13 +68,16 @@ def _answer(call: Call, message_id: str, status: api.MessageStatus | None) -> Re
 
 
 async def _streamed(call: Call, message_id: str, document: dict[str, Any], origin: dict[str, Any]) -> Response:
-    instance = call.instance
+    """From the message's first event on, or where a gateway goes on that has forwarded the rest."""
+    instance, shape = call.instance, form("sse", call.request.query_params.get("names"))
     instance.stream.require_room()
-    after_seq = instance.stream.head.seq
+    position, going_on = Position(instance.stream.head.seq, []), feed.resumed(call.request)
     accepted = await instance.accept(message_id, "message", document, origin)
-    if accepted.duplicate:
+    if going_on:
+        position = await instance.stream.position(going_on)
+    elif accepted.duplicate:
         first = await instance.state.first_seq(message_id)
-        after_seq = after_seq if first is None else first - 1
-    reply = ReplyStream(instance, message_id, after_seq)
+        position = position if first is None else Position(first - 1, [])
+    reply = ReplyStream(instance, message_id, position, shape)
     await reply.begin()
-    return event_stream(heartbeat(reply.frames()))
+    return feed.respond(call.request, reply.pieces(), shape)
