@@ -38,8 +38,15 @@ class Adoptable(NamedTuple):
     entry: Entry | None
 
     def is_at(self, kind: str) -> bool:
-        """Whether it is at this hook."""
-        return self.launch.hook is not None and self.launch.hook.kind == kind
+        """Whether it is at this hook. A process whose shutdown has returned is at that until it ends."""
+        hook = self.launch.hook
+        return hook is not None and hook.kind == kind and (not hook.returned or kind == "shutdown")
+
+    @property
+    def hooks(self) -> int:
+        """How many hooks it has behind it."""
+        hook = self.launch.hook
+        return 0 if hook is None else hook.serial if hook.returned and hook.kind != "shutdown" else hook.serial - 1
 
     def work(self, now: datetime) -> Work | None:
         """What its frames belong to."""
@@ -84,7 +91,14 @@ class Recovery:
             await self._fail(attempt, Exit(), None)
         if adoptable is None:
             await self._state.drop_pending(None)
+            await self._finish_sleep()
         return adoptable
+
+    async def _finish_sleep(self) -> None:
+        """Where an agent was put to sleep and has ended, all is done but to record it, unless an entry has come."""
+        reason = await self._state.left_for()
+        if reason in (ASKED, IDLE) and (await self._state.overview()).status != "hibernated":
+            await self._state.park(parking(reason))
 
     def _lives(self, launch: Launch) -> bool:
         """Whether its process runs, and should: one that was to be ended is ended."""
@@ -99,8 +113,6 @@ class Recovery:
             exit = await self._end(launch)
         if attempt:
             await self._fail(attempt, exit, launch)
-        if launch.hook and launch.hook.reason in (ASKED, IDLE):
-            await self._state.park(parking(launch.hook.reason))  # all but this was done, where no entry has come
 
     async def _end(self, launch: Launch) -> Exit:
         """See that it has ended, record how, and with what last words."""
@@ -144,6 +156,6 @@ class Recovery:
         return prepared.manifest.lifecycle.max_attempts
 
 
-def parking(reason: str) -> str:
+def parking(reason: str | None) -> str:
     """What is stored as the reason of a sleep that `reason` began."""
     return "asked" if reason == ASKED else "idle"

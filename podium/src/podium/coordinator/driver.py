@@ -91,9 +91,8 @@ class Driver:
         start = self._new_start()
         self._session = await start.adopt(found)
         self._adopted = start, found
-        if found.launch.hook:
-            self._hooks = found.launch.hook.serial - 1  # it is begun again by the same name
-            self.sleep_asked = found.launch.hook.reason == ASKED
+        self._hooks = found.hooks  # one that it is at is begun again by the same name
+        self.sleep_asked = found.launch.hook is not None and found.launch.hook.reason == ASKED
 
     def notice(self) -> None:
         """Something that concerns a running process has changed; a sleeping agent is not woken by it."""

@@ -83,8 +83,8 @@ class Session:
         self._out_of_memory = False
         self.over: asyncio.Task[Exit] = asyncio.create_task(self._live())
 
-    async def perform(self, work: Work, frame: ToAgent, timeout_s: float | None) -> Result:
-        """Ask the agent to do something and return how it ended; past `timeout_s` the process is killed."""
+    async def perform(self, work: Work, frame: ToAgent, limit_s: float | None, had_s: float = 0.0) -> Result:
+        """Ask the agent to do something and return how it ended; past `limit_s`, of which it `had_s`, the process is killed."""
         if self._work and self._work.message_id == work.message_id:
             work = self._work  # begun by an earlier coordinator, and perhaps ended by now
         self._work = work
@@ -92,10 +92,11 @@ class Session:
         self.link.send(frame)
         crash_point("handed-over")
         ends: set[asyncio.Future[Any]] = {work.ended, self.over}
+        timeout_s = None if limit_s is None else max(0.0, limit_s - had_s)
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not work.ended.done() and not self.over.done():
-            await self.kill(f"{work.kind} took longer than {timeout_s:g} s")
-            work.settle(Failed("timeout", "turn_timeout", f"{work.kind} took longer than {timeout_s:g} s"))
+            await self.kill(f"{work.kind} took longer than {limit_s:g} s")
+            work.settle(Failed("timeout", "turn_timeout", f"{work.kind} took longer than {limit_s:g} s"))
         if not work.ended.done():
             work.settle(process_ended(self.over.result(), self._killed))
         self._work = None

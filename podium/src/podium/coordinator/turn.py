@@ -36,7 +36,8 @@ class Turn:
     async def run(self, entry: Entry, attempt: Attempt) -> Result:
         """Hand the attempt over and close it. Where it failed the process is over: a retry is always a new one."""
         work = Work.of_attempt(attempt)
-        result = await self._session.perform(work, _frame(entry, attempt), self._left_s(attempt))
+        had_s = (self._host.clock() - attempt.started_at).total_seconds()  # more than none where it was taken over
+        result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s, had_s)
         if isinstance(result, Done):
             return result
         crash_point("failing")
@@ -46,12 +47,6 @@ class Turn:
             await close_attempt(self._state, attempt, result, self._max_attempts, self._host.limits.interrupted_attempts)
         )
         return result
-
-    def _left_s(self, attempt: Attempt) -> float | None:
-        """What is left of its time; an attempt that was taken over has had some of it."""
-        if self._turn_timeout_s is None:
-            return None
-        return max(0.0, self._turn_timeout_s - (self._host.clock() - attempt.started_at).total_seconds())
 
 
 async def close_attempt(

@@ -40,12 +40,11 @@ def begin_hook(db: apsw.Connection, launch_id: str, hook: Hook) -> None:
 
 
 def end_hook(db: apsw.Connection, launch_id: str) -> None:
-    """The hook has returned: after a shutdown the process is about to end, after another it is at nothing."""
+    """The hook has returned: after a shutdown the process is about to end, after another it is at nothing but messages."""
     text: Any = db.execute("SELECT hook FROM launches WHERE launch_id = ?", (launch_id,)).get
     hook = _hook(text)
     if hook is not None:
-        left = to_json(msgspec.structs.replace(hook, returned=True)) if hook.kind == "shutdown" else None
-        db.execute("UPDATE launches SET hook = ? WHERE launch_id = ?", (left, launch_id))
+        begin_hook(db, launch_id, msgspec.structs.replace(hook, returned=True))
 
 
 def killing(db: apsw.Connection, launch_id: str, reason: str) -> None:
@@ -99,6 +98,14 @@ def _revision(db: apsw.Connection, at: int) -> Revision | None:
 
 def _hook(text: str | None) -> Hook | None:
     return msgspec.json.decode(text, type=Hook) if text else None
+
+
+def left_for(db: apsw.Connection) -> str | None:
+    """Why the newest process was asked to shut down, where it has ended after that."""
+    row = db.execute("SELECT hook, ended_at FROM launches ORDER BY started_at DESC LIMIT 1").fetchone()
+    text, ended_at = cast("tuple[str | None, int | None]", row or (None, None))
+    hook = _hook(text)
+    return hook.reason if hook and hook.kind == "shutdown" and ended_at is not None else None
 
 
 def newest_end(db: apsw.Connection) -> Ended | None:

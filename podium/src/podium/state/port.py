@@ -113,9 +113,9 @@ class Committed(NamedTuple):
 
 
 class Hook(msgspec.Struct, kw_only=True, frozen=True):
-    """What a launch is at besides messages: `init`, `idle` or `shutdown`, the `serial`-th of the launch.
+    """The newest thing a launch was at besides messages: `init`, `idle` or `shutdown`, the `serial`-th of the launch.
 
-    `reason` is that of a shutdown, and one that has `returned` stays: the process has only to end.
+    `reason` is that of a shutdown; where that has `returned` the process has only to end.
     """
 
     kind: str
@@ -246,6 +246,9 @@ class StateStore(Protocol):
 
     async def open_launches(self) -> list[Launch]:
         """Launches without an end, or with an open attempt, oldest first."""
+
+    async def left_for(self) -> str | None:
+        """Why the newest process was asked to shut down, where it has ended after that."""
 
     async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
         """Up to `limit` events above `seq`, in order; fewer where they are large, none only where there is none."""

@@ -134,7 +134,7 @@ CREATE TABLE launches (
   exit_signal INTEGER,
   reason TEXT,
   last_log TEXT NOT NULL DEFAULT '[]',
-  hook TEXT,                        -- what it is at besides messages; a shutdown that has returned stays
+  hook TEXT,                        -- the newest thing it was at besides messages
   killed TEXT,                      -- why the platform ends it
   oom INTEGER NOT NULL DEFAULT 0    -- it ended for want of memory
 ) STRICT, WITHOUT ROWID;

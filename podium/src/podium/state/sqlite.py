@@ -174,6 +174,9 @@ class SqliteState:
     async def open_launches(self) -> list[Launch]:
         return await self._machine.read(launches.still_open)
 
+    async def left_for(self) -> str | None:
+        return await self._machine.read(launches.left_for)
+
     async def events_after(self, seq: int, limit: int, message_id: str | None = None) -> list[Event]:
         return await self._machine.read(lambda db: eventlog.read(db, seq, limit, message_id))
 

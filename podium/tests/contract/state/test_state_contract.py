@@ -188,12 +188,13 @@ async def test_a_launch_is_at_its_hooks_until_they_return(state: StateStore) -> 
     )  # fmt: skip
     await state.end_turn(end)
     [launch] = await state.open_launches()
-    assert (launch.hook, launch.last_n, launch.has_deltas, launch.first_seq) == (None, 4, False, None)
+    assert launch.hook == Hook(kind="init", serial=0, message_id="init.l1.0", returned=True)
+    assert (launch.last_n, launch.has_deltas, launch.first_seq) == (4, False, None)
     idle = Hook(kind="idle", serial=1, message_id="idle.l1.1")
     await state.begin_hook("l1", idle)
     assert [launch.hook for launch in await state.open_launches()] == [idle]
     await state.append(Group(launch_id="l1", n=5, returned=True))
-    assert [launch.hook for launch in await state.open_launches()] == [None]
+    assert [launch.hook for launch in await state.open_launches()] == [msgspec.structs.replace(idle, returned=True)]
 
 
 async def test_a_shutdown_that_has_returned_is_remembered(state: StateStore) -> None:
