@@ -23,7 +23,7 @@ from podium.state.operation import Operation, Tables
 from podium.state.operations import OPERATIONS
 
 T = TypeVar("T")
-COMMIT_AFTER_S = 0.1
+COMMIT_AFTER_S = 0.5
 COMMIT_RETRY_S = 0.5
 CHECKPOINT_PAGES = 2048
 DISK_ERRORS = (apsw.FullError, apsw.IOError, apsw.CantOpenError, apsw.CorruptError)
