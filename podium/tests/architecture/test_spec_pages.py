@@ -140,7 +140,7 @@ def test_every_event_of_the_platform_is_on_the_page() -> None:
     for module in (SOURCE / "state").glob("*.py"):
         logged |= set(re.findall(r'NewEvent\("(\w+)"', module.read_text()))
     assert described == logged
-    assert quoted(EVENTS) >= set(get_args(Outcome)) - {"complete", "stopped", "abandoned"}
+    assert quoted(EVENTS) >= set(get_args(Outcome)) - {"complete", "stopped"}
 
 
 def test_the_example_is_what_is_sent() -> None:

@@ -21,6 +21,7 @@ from podium.client.transport import Request, Transport, post
 from podium.client.upload import BundleUpload, Progress
 from podium.client.waiting import Waiting
 from podium.protocol.api import (
+    AnswerQuestion,
     CoordinatorStatus,
     CreateInstance,
     Deployment,
@@ -33,9 +34,11 @@ from podium.protocol.api import (
     Reply,
     SendMessage,
     StateDocument,
+    Steer,
+    Stop,
 )
 from podium.protocol.errors import InvalidRequest, TurnFailed
-from podium.protocol.events import Event, Frame, Reset, Truncate
+from podium.protocol.events import Event, Frame, Receipt, Reset, Truncate
 from podium.protocol.ids import INSTANCE_ID, MESSAGE_ID, Cursor, checked, new_id, parse_cursor
 
 UPLOAD_ANSWER_S = 600.0
@@ -263,6 +266,26 @@ class AsyncPodium:
         async with aclosing(read_events(self._transport, _path(instance_id), cursor, self._resume_for_s)) as frames:
             async for frame in frames:
                 yield frame
+
+    # ---- the turn in flight
+
+    async def steer(self, instance_id: str, content: Any, *, receipt_id: str | None = None) -> Receipt:
+        """Guide the turn in flight, or that of the message which is next. Raises NoTurn where there is none."""
+        return await self._control(instance_id, "steer", receipt_id, Steer(content=content))
+
+    async def stop(self, instance_id: str, message_id: str | None = None, *, receipt_id: str | None = None) -> Receipt:
+        """End the turn in flight, or the one of a message, which need not have begun. Raises NoTurn where there is none."""
+        return await self._control(instance_id, "stop", receipt_id, Stop(message_id=message_id))
+
+    async def answer(self, instance_id: str, request_id: str, content: Any, *, receipt_id: str | None = None) -> Receipt:
+        """Answer a question of the agent; a permission request takes True, False or an object with `approved`.
+
+        Raises AlreadyAnswered, QuestionClosed where nobody waits for it any more.
+        """
+        return await self._control(instance_id, "answer", receipt_id, AnswerQuestion(request_id=request_id, content=content))
+
+    async def _control(self, instance_id: str, verb: str, key: str | None, body: Steer | Stop | AnswerQuestion) -> Receipt:
+        return (await self._transport.call(post(f"{_path(instance_id)}/{verb}", key=key, body=body))).read(Receipt)
 
     # ---- what an instance holds
 

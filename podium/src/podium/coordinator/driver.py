@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from podium import log
 from podium.coordinator.adoption import ASKED, IDLE, STOPPING, Adoptable, parking
+from podium.coordinator.awake import Awake
 from podium.coordinator.backoff import delay_s
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
@@ -16,6 +17,7 @@ from podium.coordinator.lifecycle import Status, Trigger, after
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.session import Session
 from podium.coordinator.start import Start, StartFailed, revision
+from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.turn import Turn, completed
 from podium.coordinator.waiters import Waiters
@@ -24,10 +26,9 @@ from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import InstanceFailed
-from podium.protocol.events import Event
 from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, ConfigUpdate, IdleCheck, IdleReply, Shutdown
 from podium.records.instances import Spec
-from podium.state.port import Attempt, Entry, Hook
+from podium.state.port import Attempt, Begun, Entry, Hook
 from podium.workspace.port import Workspace
 
 _logger = log.get("driver")
@@ -47,6 +48,7 @@ class Driver:
         logs: LogStore,
         stream: Stream,
         waiters: Waiters,
+        steering: Steering,
         status: Status,
         reason: str | None,
     ) -> None:
@@ -62,6 +64,8 @@ class Driver:
         self._logs = logs
         self._stream = stream
         self._waiters = waiters
+        self._steering = steering
+        self._awake = Awake()
         self._task: asyncio.Task[None] | None = None
         self._session: Session | None = None
         self._news = asyncio.Event()
@@ -77,6 +81,11 @@ class Driver:
     def awake(self) -> bool:
         """Whether the instance has a process, or wants one."""
         return self._task is not None
+
+    @property
+    def awake_because(self) -> str | None:
+        """Why it has a process, for people; None where it has none."""
+        return self._awake.because(self.status, self._session.work if self._session else None)
 
     def stir(self) -> None:
         """There may be something to do: look at the inbox; wake if asleep."""
@@ -199,6 +208,8 @@ class Driver:
     async def _serve(self, session: Session, prepared: Prepared, found: Adoptable | None) -> None:
         """Hand over entries until the process is over or asleep; first go on with what a process is at that was taken over."""
         session.over.add_done_callback(lambda _: self._news.set())
+        self._awake.busy("it started")
+        self._awake.idle_timeout_s = prepared.manifest.lifecycle.idle_timeout_s
         self._entry.clear()
         if found and not await self._go_on(session, prepared, found):
             return
@@ -212,7 +223,9 @@ class Driver:
             begun = await self._state.begin_next(session.launch_id, None)
             if begun is not None:
                 crash_point("begun")
-                if begun.attempt and not await self._run(session, prepared, begun.entry, begun.attempt, begun.events):
+                if not begun.attempt:
+                    self._awake.busy("it was woken")
+                elif not await self._run(session, prepared, begun, begun.attempt):
                     return
             elif (self.sleep_asked or not await self._await_news(prepared.manifest.lifecycle.idle_timeout_s)) and (
                 await self._sleep(session)
@@ -222,22 +235,25 @@ class Driver:
     async def _go_on(self, session: Session, prepared: Prepared, found: Adoptable) -> bool:
         """Finish what the earlier coordinator has begun; whether the process lives on."""
         if found.entry and found.attempt:
-            return await self._run(session, prepared, found.entry, found.attempt, [])
+            said = await self._state.said(found.attempt.position)
+            return await self._run(session, prepared, Begun(found.entry, found.attempt, [], said), found.attempt)
         if found.is_at("idle") or found.is_at("shutdown"):
             return not await self._sleep(session, leaving=found.is_at("shutdown"))
         return True
 
-    async def _run(self, session: Session, prepared: Prepared, entry: Entry, attempt: Attempt, events: list[Event]) -> bool:
+    async def _run(self, session: Session, prepared: Prepared, begun: Begun, attempt: Attempt) -> bool:
         """One attempt at a message; whether the process lives on."""
         lifecycle = prepared.manifest.lifecycle
         turn = Turn(
-            self._host, self._state, self._stream, self._workspace, session, lifecycle.turn_timeout_s, lifecycle.max_attempts
-        )
+            self._host, self._state, self._stream, self._workspace, self._steering, session, lifecycle.turn_timeout_s,
+            lifecycle.max_attempts,
+        )  # fmt: skip
         self._move(Trigger.TURN)
-        self._stream.publish(events)
-        result = await turn.run(entry, attempt)
+        self._awake.busy(f"the turn of message {attempt.message_id}")
+        self._stream.publish(begun.events)
+        result = await turn.run(begun.entry, attempt, begun.said)
         self._failures = 0
-        await self._tell(entry, attempt, result)
+        await self._tell(begun.entry, attempt, result)
         self._move(Trigger.TURN_ENDED if isinstance(result, Done) else Trigger.DIED)
         return isinstance(result, Done)
 
@@ -300,6 +316,8 @@ class Driver:
         if isinstance(result, Failed):
             return True
         assert isinstance(result.frame, IdleReply)
+        if not result.frame.idle:
+            self._awake.deferred(result.frame.reason)
         return result.frame.idle and not self._news.is_set()
 
     async def _hook(self, session: Session, hook: str, frame: IdleCheck | Shutdown, timeout_s: float) -> Result:

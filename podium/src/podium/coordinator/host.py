@@ -24,6 +24,7 @@ class Limits:
     """Bounds and deadlines; durations in seconds."""
 
     inbox: int = 1000
+    steers: int = 100
     readers: int = 1000
     agents: int = 1000
     message_bytes: int = 1024 * 1024
@@ -34,6 +35,8 @@ class Limits:
     idle_check_timeout_s: float = 10.0
     shutdown_timeout_s: float = 10.0
     return_timeout_s: float = 30.0
+    stop_ack_s: float = 1.0
+    stop_grace_s: float = 5.0
     retry_first_s: float = 1.0
     retry_most_s: float = 300.0
     interrupted_attempts: int = 10

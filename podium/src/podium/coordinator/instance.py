@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 from podium.cluster.port import Owned
@@ -12,11 +12,12 @@ from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
+from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.waiters import Waiters
 from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus
-from podium.protocol.errors import Conflict, InstanceFailed, NotAvailable, Unavailable
+from podium.protocol.errors import Conflict, InstanceFailed, PodiumError, Unavailable
 from podium.protocol.events import Receipt
 from podium.protocol.ids import Cursor, new_id
 from podium.records.instances import Spec
@@ -52,7 +53,10 @@ class Instance:
         self.stream = Stream(state, head, host.limits.readers)
         self.users = 0
         self._waiters = Waiters()
-        self._driver = Driver(host, spec, uid, directory, state, workspace, logs, self.stream, self._waiters, status, reason)
+        self.steering = Steering(state, self.stream, self._waiters, host.limits)
+        self._driver = Driver(
+            host, spec, uid, directory, state, workspace, logs, self.stream, self._waiters, self.steering, status, reason
+        )
 
     @property
     def status(self) -> Status:
@@ -68,6 +72,11 @@ class Instance:
     def awake(self) -> bool:
         """Whether it has a process, or wants one."""
         return self._driver.awake
+
+    @property
+    def awake_because(self) -> str | None:
+        """Why it has a process, for people; None where it has none."""
+        return self._driver.awake_because
 
     def owned(self) -> Owned:
         """What discovery should say of it."""
@@ -140,16 +149,16 @@ class Instance:
         self._waiters.remove(message_id, expected)
 
     async def steer(self, receipt_id: str, content: Any, origin: dict[str, Any]) -> Receipt:
-        """Guidance for the turn in flight; idempotent by `receipt_id`."""
-        return _not_yet(receipt_id)
+        """`Steering.steer`, with a refusal as a receipt too."""
+        return await _receipt(receipt_id, self.steering.steer(receipt_id, content, origin))
 
     async def stop_turn(self, receipt_id: str, message_id: str | None, origin: dict[str, Any]) -> Receipt:
-        """End the turn in flight, or the one of `message_id`; idempotent by `receipt_id`."""
-        return _not_yet(receipt_id)
+        """`Steering.stop`, with a refusal as a receipt too."""
+        return await _receipt(receipt_id, self.steering.stop(receipt_id, message_id, origin))
 
     async def answer(self, receipt_id: str, request_id: str, content: Any, origin: dict[str, Any]) -> Receipt:
-        """What a person says to a question of the agent; idempotent by `receipt_id`."""
-        return _not_yet(receipt_id)
+        """`Steering.answer`, with a refusal as a receipt too."""
+        return await _receipt(receipt_id, self.steering.answer(receipt_id, request_id, content, origin))
 
     async def hibernate(self, wait_s: float) -> None:
         """Ask it to sleep once its turn has ended; return when it does, or after `wait_s` seconds."""
@@ -192,6 +201,8 @@ class Instance:
         await self.state.close(clean=True)
 
 
-def _not_yet(receipt_id: str) -> Receipt:
-    reason = "turns cannot be controlled yet"
-    return Receipt(id=receipt_id, disposition="rejected", reason=reason, code=NotAvailable.code)
+async def _receipt(receipt_id: str, taking: Awaitable[Receipt]) -> Receipt:
+    try:
+        return await taking
+    except PodiumError as error:
+        return Receipt(id=receipt_id, disposition="rejected", reason=error.detail, code=error.code)

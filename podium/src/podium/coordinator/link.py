@@ -134,6 +134,10 @@ class Link:
             self.path.unlink()
         self._news.set()
 
+    def waits_for(self, frame_id: str) -> bool:
+        """Whether the agent has not acknowledged this frame."""
+        return frame_id in self._unacknowledged
+
     async def silent(self) -> None:
         """Return once there is no connection, so that nothing more can arrive from a process that has ended."""
         while self._connection:

@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from podium.auth import CALLER_HEADER, Caller, Signer
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.instance import Instance
-from podium.coordinator.routes import contents, instances, messages, socket, streams
+from podium.coordinator.routes import contents, instances, messages, socket, streams, turns
 from podium.coordinator.routes.call import Call, Handler
 from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
@@ -26,6 +26,9 @@ HANDLERS: dict[str, Handler] = {
     "send_message": messages.send_message,
     "list_messages": messages.list_messages,
     "get_message": messages.get_message,
+    "steer": turns.steer,
+    "stop": turns.stop,
+    "answer": turns.answer,
     "events": streams.events,
     "state": contents.state,
     "logs": contents.logs,

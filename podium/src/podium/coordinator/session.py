@@ -17,6 +17,7 @@ from podium.coordinator.elements import to_event
 from podium.coordinator.ending import describe, process_ended
 from podium.coordinator.link import Link
 from podium.coordinator.logs import AgentLog
+from podium.coordinator.questions import Questions
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
@@ -35,6 +36,7 @@ from podium.protocol.messages import (
     StateDelta,
     StreamUpdate,
     ToAgent,
+    ToolRequest,
 )
 from podium.state.port import Committed, Ended, Group, NewEvent, Outcome, StateStore, TurnEnd
 from podium.workspace.port import Workspace
@@ -70,6 +72,7 @@ class Session:
         self.launch_id = launch_id
         self.link = link
         self.config = config
+        self.questions = Questions(state, link, stream)
         self._launcher = launcher
         self._state = state
         self._stream = stream
@@ -83,20 +86,38 @@ class Session:
         self._out_of_memory = False
         self.over: asyncio.Task[Exit] = asyncio.create_task(self._live())
 
-    async def perform(self, work: Work, frame: ToAgent, limit_s: float | None, had_s: float = 0.0) -> Result:
-        """Ask the agent to do something and return how it ended; past `limit_s`, of which it `had_s`, the process is killed."""
+    @property
+    def work(self) -> Work | None:
+        """What the agent is at."""
+        return self._work
+
+    async def perform(self, work: Work, frame: ToAgent, limit_s: float | None) -> Result:
+        """Ask the agent to do something and return how it ended; past `limit_s` the process is killed."""
+        work = self.hand_over(work, frame, limit_s)
+        return await self.ended(work)
+
+    def hand_over(self, work: Work, frame: ToAgent, limit_s: float | None, had_s: float = 0.0) -> Work:
+        """Ask the agent to do something that may take `limit_s`, of which it `had_s`; `ended` says how that went.
+
+        Returns what it is at: that which an earlier coordinator has begun, and which has perhaps ended by now, or `work`.
+        """
         if self._work and self._work.message_id == work.message_id:
-            work = self._work  # begun by an earlier coordinator, and perhaps ended by now
+            work = self._work
         self._work = work
         self._leaving = isinstance(frame, Shutdown)
         self.link.send(frame)
+        work.limit(limit_s, had_s)
         crash_point("handed-over")
-        ends: set[asyncio.Future[Any]] = {work.ended, self.over}
-        timeout_s = None if limit_s is None else max(0.0, limit_s - had_s)
-        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        return work
+
+    async def ended(self, work: Work) -> Result:
+        """How it ended. Where it expires the process is killed; an end that is committed meanwhile counts."""
+        ends: set[asyncio.Future[Any]] = {work.ended, work.expired, self.over}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not work.ended.done() and not self.over.done():
-            await self.kill(f"{work.kind} took longer than {limit_s:g} s")
-            work.settle(Failed("timeout", "turn_timeout", f"{work.kind} took longer than {limit_s:g} s"))
+            failed = work.expired.result()
+            await self.kill(failed.message)
+            work.settle(failed)
         if not work.ended.done():
             work.settle(process_ended(self.over.result(), self._killed))
         self._work = None
@@ -197,6 +218,9 @@ class Session:
                 await self._append(group)
                 group = self._group()
                 self._take_failure(frame)
+            elif isinstance(frame, ToolRequest) and not self._refused(work, frame):
+                await self._put(work, frame, group)
+                group = self._group()
             else:
                 self._collect(group, work, frame)
         await self._append(group)
@@ -208,6 +232,22 @@ class Session:
         outcome: Outcome = "oom" if self._out_of_memory else "exception"
         self._fail(Failed(outcome, frame.code[:MAX_CODE_CHARS], frame.message[:MAX_MESSAGE_CHARS], frame.traceback))
         self._log.add("error", "agent", frame.traceback or frame.message)
+
+    def _refused(self, work: Work | None, frame: ToolRequest) -> bool:
+        reason = self.questions.refuses(work, frame)
+        if reason:
+            self._log.add("warning", "platform", f"a question was refused: {reason}")
+        return reason is not None
+
+    async def _put(self, work: Work | None, frame: ToolRequest, group: Group) -> None:
+        """What was said before the question is logged before it; its own number is stored with it."""
+        assert work
+        if group.events or group.deltas:
+            group.n = frame.n - 1
+            await self._append(group)
+        await self._log.keep()
+        await self._stored(lambda: self.questions.put(work, frame))
+        self._stored_n = frame.n
 
     def _group(self) -> Group:
         return Group(launch_id=self.launch_id, n=0)
@@ -223,6 +263,8 @@ class Session:
                 group.deltas.append((work.message_id, work.number, frame.deltas))
             case StreamUpdate() | StateDelta():
                 self._log.add("warning", "platform", "output outside of a turn was dropped")
+            case ToolRequest():
+                pass  # refused
             case _:
                 self._log.add("warning", "platform", f"{type(frame).__name__} is not expected now and was ignored")
 

@@ -1,14 +1,16 @@
 """One attempt at one message: begun in the state, handed over, and closed by a commit or a failure."""
 
 from podium.coordinator.host import Host
+from podium.coordinator.questions import waited_s
 from podium.coordinator.session import Session
+from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus, Reply
 from podium.protocol.events import Event
 from podium.protocol.messages import Message, MessageData, Origin
-from podium.state.port import COUNTED, Attempt, Committed, Entry, StateStore
+from podium.state.port import COUNTED, Attempt, Committed, Entry, Said, StateStore
 from podium.workspace.port import Workspace
 
 
@@ -21,6 +23,7 @@ class Turn:
         state: StateStore,
         stream: Stream,
         workspace: Workspace,
+        steering: Steering,
         session: Session,
         turn_timeout_s: float | None,
         max_attempts: int,
@@ -29,15 +32,25 @@ class Turn:
         self._state = state
         self._stream = stream
         self._workspace = workspace
+        self._steering = steering
         self._session = session
         self._turn_timeout_s = turn_timeout_s
         self._max_attempts = max_attempts
 
-    async def run(self, entry: Entry, attempt: Attempt) -> Result:
-        """Hand the attempt over and close it. Where it failed the process is over: a retry is always a new one."""
-        work = Work.of_attempt(attempt)
-        had_s = (self._host.clock() - attempt.started_at).total_seconds()  # more than none where it was taken over
-        result = await self._session.perform(work, _frame(entry, attempt), self._turn_timeout_s, had_s)
+    async def run(self, entry: Entry, attempt: Attempt, said: Said) -> Result:
+        """Hand the attempt over with what was said to it before, and close it.
+
+        Where it failed the process is over: a retry is always a new one.
+        """
+        now = self._host.clock()
+        had_s = (now - attempt.started_at).total_seconds() - waited_s(said.questions, attempt.attempt, now)  # taken over: not 0
+        work = self._session.hand_over(Work.of_attempt(attempt), _frame(entry, attempt), self._turn_timeout_s, had_s)
+        try:
+            self._steering.attach(self._session, work, said)
+            await self._steering.catch_up()
+            result = await self._session.ended(work)
+        finally:
+            self._steering.detach()
         if isinstance(result, Done):
             return result
         crash_point("failing")
@@ -76,7 +89,12 @@ def _frame(entry: Entry, attempt: Attempt) -> Message:
     return Message(
         id=f"{entry.message_id}#{attempt.attempt}",
         message_id=entry.message_id,
-        data=MessageData(text=entry.body["text"], role=entry.body["role"], attachments=entry.body.get("attachments", [])),
+        data=MessageData(
+            text=entry.body["text"],
+            role=entry.body["role"],
+            attachments=entry.body.get("attachments", []),
+            messages=entry.body.get("messages", []),
+        ),
         origin=Origin(**entry.origin),
         attempt=attempt.attempt,
     )

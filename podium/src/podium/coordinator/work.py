@@ -4,6 +4,7 @@ import asyncio
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from podium.coordinator.clock import TurnClock
 from podium.protocol.messages import HOOK_IDLE, HOOK_INIT, HOOK_SHUTDOWN, Complete, FromAgent, IdleReply, Ready
 from podium.state.port import Attempt, Committed, Outcome
 
@@ -44,7 +45,12 @@ class Work:
         self.attempt = attempt
         self.has_output = False
         self.first_seq = attempt.first_seq if attempt else None
+        self.stopping = False
+        self.waiting: dict[int, str] = {}
+        self.settled: set[int] = set()
         self.ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.expired: asyncio.Future[Failed] = asyncio.get_running_loop().create_future()
+        self._clock: TurnClock | None = None
 
     @classmethod
     def of_attempt(cls, attempt: Attempt) -> "Work":
@@ -72,3 +78,31 @@ class Work:
         """Say how it ended; the first word counts."""
         if not self.ended.done():
             self.ended.set_result(result)
+        if self._clock:
+            self._clock.stop()
+
+    def limit(self, limit_s: float | None, had_s: float) -> None:
+        """Let it take `limit_s`, of which it `had_s`, without the time it waits for people."""
+        message = f"{self.kind} took longer than {limit_s or 0:g} s"
+        left_s = None if limit_s is None else limit_s - had_s
+        self._clock = TurnClock(left_s, lambda: self.expire(Failed("timeout", "turn_timeout", message)))
+        if self.waiting:
+            self._clock.hold()
+
+    def expire(self, failed: Failed) -> None:
+        """Its time is up: the process is to be ended; the first word counts."""
+        if not self.expired.done():
+            self.expired.set_result(failed)
+
+    def waits(self, ordinal: int, request_id: str) -> None:
+        """Its question `ordinal` waits for a person."""
+        self.waiting[ordinal] = request_id
+        if self._clock:
+            self._clock.hold()
+
+    def answered(self, ordinal: int) -> None:
+        """Its question `ordinal` waits no more."""
+        self.waiting.pop(ordinal, None)
+        self.settled.add(ordinal)
+        if self._clock and not self.waiting and not self.ended.done():
+            self._clock.go_on()

@@ -104,6 +104,7 @@ class Instance(msgspec.Struct, kw_only=True):
     checkpoint: int = 0
     queued: int = 0
     workspace: dict[str, Any] = {}
+    awake_because: str | None = None
     last_exit: LastExit | None = None
     startup_ms: dict[str, float] = {}
 
@@ -112,11 +113,41 @@ class Instance(msgspec.Struct, kw_only=True):
 
 
 class SendMessage(Request):
-    """A message for the agent; `id` makes it idempotent and becomes its `message_id`."""
+    """A message for the agent; `id` makes it idempotent and becomes its `message_id`. `messages` is what was said before, where
+    the client keeps that."""
 
     text: str
     role: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "user"
-    attachments: list[dict[str, Any]] = []
+    attachments: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=64)] = []
+    messages: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)] = []
+    id: MessageId | None = None
+
+    def document(self) -> dict[str, Any]:
+        """What the inbox keeps of it."""
+        before = {"messages": self.messages} if self.messages else {}
+        return {"text": self.text, "role": self.role, "attachments": self.attachments, **before}
+
+
+class Steer(Request):
+    """Guidance for the turn in flight: any JSON of at most 64 KiB."""
+
+    content: Any
+    id: MessageId | None = None
+
+
+class Stop(Request):
+    """Ends the turn in flight, or the one of `message_id`, which need not have begun."""
+
+    message_id: MessageId | None = None
+    id: MessageId | None = None
+
+
+class AnswerQuestion(Request):
+    """What a person says to the question of that `request_id`: any JSON of at most 64 KiB; to a permission request `true`,
+    `false` or an object whose `approved` is one of them."""
+
+    request_id: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,160}$")]
+    content: Any
     id: MessageId | None = None
 
 

@@ -96,6 +96,18 @@ class InstanceExists(PodiumError):
     remedy = "Choose another `agent_id`, or delete the instance first."
 
 
+class NoTurn(PodiumError):
+    code, status, title = "no_turn", 409, "There is no turn to stop or guide"
+
+
+class AlreadyAnswered(PodiumError):
+    code, status, title = "already_answered", 409, "The question was answered before"
+
+
+class QuestionClosed(PodiumError):
+    code, status, title = "question_closed", 409, "Nobody waits for this answer any more"
+
+
 class NotAFile(PodiumError):
     code, status, title = "not_a_file", 409, "Only regular files have content"
     remedy = "Name a regular file; a directory can be listed."

@@ -7,6 +7,7 @@ import msgspec
 
 from podium.protocol import api, errors
 from podium.protocol.errors import PodiumError
+from podium.protocol.events import Receipt
 from podium.protocol.parameters import (
     AFTER,
     AFTER_RECORD,
@@ -197,9 +198,25 @@ ROUTES: tuple[Route, ...] = (
         media=SSE, gives="Events, see spec/events.md.", query=(AFTER, LAST_EVENT_ID, NAMES, limit(MAX_RECORDS, 200)),
         also=(Answer(body=api.EventPage, doc="One page; `next_cursor` goes into `after`."),), fails=(errors.TooMany,),
     ),
-    _instance("steer", "POST", "/steer", "messages:write", "Guide the turn in flight.", built=False),
-    _instance("stop", "POST", "/stop", "messages:write", "Stop the turn in flight.", built=False),
-    _instance("answer", "POST", "/answer", "messages:write", "Answer a question or a permission request.", built=False),
+    _instance(
+        "steer", "POST", "/steer", "messages:write",
+        "Guide the turn in flight, or that of the message which is next. The receipt says `injected`, `queued` or `duplicate`.",
+        request=api.Steer, response=Receipt, query=(MESSAGE_KEY,),
+        fails=(errors.NoTurn, errors.TooLarge, errors.TooMany, errors.IdempotencyMismatch),
+    ),
+    _instance(
+        "stop", "POST", "/stop", "messages:write",
+        "Stop the turn in flight, or the one of `message_id`, which need not have begun. The receipt says `injected` or"
+        " `duplicate`.",
+        request=api.Stop, response=Receipt, query=(MESSAGE_KEY,),
+        fails=(errors.NoTurn, errors.TooLarge, errors.IdempotencyMismatch),
+    ),
+    _instance(
+        "answer", "POST", "/answer", "messages:write",
+        "Answer a question or a permission request. The receipt says `injected`, `queued` or `duplicate`.",
+        request=api.AnswerQuestion, response=Receipt, query=(MESSAGE_KEY,),
+        fails=(errors.AlreadyAnswered, errors.QuestionClosed, errors.TooLarge, errors.IdempotencyMismatch),
+    ),
     # what an instance holds
     _instance(
         "state", "GET", "/state", "instances:read", "The state document as of the newest turn.", response=api.StateDocument,

@@ -7,7 +7,7 @@ import apsw
 from podium.protocol.events import Event
 from podium.state import eventlog, inbox
 from podium.state.operation import Tables
-from podium.state.port import COUNTED, Attempt, AttemptCounts, Begun, Entry, NewEvent, Outcome
+from podium.state.port import COUNTED, Attempt, AttemptCounts, Begun, Entry, NewEvent, Outcome, Said
 from podium.state.values import from_us, to_json
 
 
@@ -18,9 +18,9 @@ def begin_next(tables: Tables, launch_id: str, workspace_version: int | None, no
         return None
     if entry.kind != "message":
         inbox.finish(tables.db, entry.position, None)
-        return Begun(entry, None, [])
+        return Begun(entry, None, [], Said([], []))
     attempt, event = begin(tables, entry, launch_id, workspace_version, now)
-    return Begun(entry, attempt, [event])
+    return Begun(entry, attempt, [event], Said(inbox.said(tables.db, entry.position), []))
 
 
 def begin(tables: Tables, entry: Entry, launch_id: str, workspace_version: int | None, now: int) -> tuple[Attempt, Event]:

@@ -30,9 +30,11 @@ def messages(db: apsw.Connection, after: int, limit: int) -> tuple[list[MessageS
 
 
 def first_seq(db: apsw.Connection, message_id: str) -> int | None:
-    """The `stream_start` of a message's first attempt."""
+    """The `stream_start` of a message's first attempt; its end where it has had none."""
     row = db.execute(
-        "SELECT min(first_seq) FROM attempts JOIN inbox USING (position) WHERE message_id = ?", (message_id,)
+        "SELECT coalesce((SELECT min(first_seq) FROM attempts JOIN inbox USING (position) WHERE message_id = ?1),"
+        " (SELECT first_seq FROM turns WHERE message_id = ?1))",
+        (message_id,),
     ).fetchone()
     return row[0] if row else None
 

@@ -8,7 +8,7 @@ import apsw
 from podium.protocol.errors import NewerFormat
 
 APPLICATION_ID = 0x506F6469  # "Podi"
-FORMAT = 3
+FORMAT = 4
 OLDEST_SQLITE = 3_051_003  # older ones lose data when another process resets the WAL while this one checkpoints
 BUSY_TIMEOUT_MS = 5_000
 
@@ -16,6 +16,13 @@ MIGRATIONS: dict[int, str] = {
     1: "ALTER TABLE instance ADD COLUMN journal_number INTEGER NOT NULL DEFAULT 0",
     2: "ALTER TABLE launches ADD COLUMN hook TEXT; ALTER TABLE launches ADD COLUMN killed TEXT;"
     " ALTER TABLE launches ADD COLUMN oom INTEGER NOT NULL DEFAULT 0",
+    3: """
+    ALTER TABLE inbox ADD COLUMN target INTEGER REFERENCES inbox (position);
+    CREATE INDEX inbox_said ON inbox (target) WHERE state = 'turn';
+    ALTER TABLE questions ADD COLUMN ordinal INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE questions ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE questions ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;
+    """,
 }
 """SQL that takes format n to n + 1. Each runs in one transaction: where it fails the old file goes on working."""
 

@@ -8,9 +8,23 @@ They are what the journal stores: a field is added at the end, with a default; a
 from typing import Any
 
 from podium.protocol.events import Event
-from podium.state import attempts, eventlog, inbox, instance, launches, turns
+from podium.state import attempts, eventlog, inbox, instance, launches, questions, steering, turns
 from podium.state.operation import Operation, Tables
-from podium.state.port import Accepted, Attempt, Begun, Committed, Ended, Group, Hook, Outcome, Revision, TurnEnd
+from podium.state.port import (
+    Accepted,
+    Asked,
+    Attempt,
+    Begun,
+    Committed,
+    Ended,
+    Group,
+    Hook,
+    Outcome,
+    Question,
+    Revision,
+    Taken,
+    TurnEnd,
+)
 
 
 class WriteUnder(Operation, frozen=True, array_like=True, tag="write_under"):
@@ -207,6 +221,70 @@ class BeginEpoch(Operation, frozen=True, array_like=True, tag="begin_epoch"):
         tables.head = eventlog.head(tables.db)
 
 
+class Steer(Operation, frozen=True, array_like=True, tag="steer"):
+    """Bind guidance to the turn of a message."""
+
+    durable = True
+
+    receipt_id: str
+    content: Any
+    origin: dict[str, Any]
+    limit: int
+    now: int
+
+    def apply(self, tables: Tables) -> Taken:
+        return steering.steer(tables, self.receipt_id, self.content, self.origin, self.limit, self.now)
+
+
+class StopTurn(Operation, frozen=True, array_like=True, tag="stop_turn"):
+    """Bind a stop to the turn of a message, or end a message that does not run."""
+
+    durable = True
+
+    receipt_id: str
+    message_id: str | None
+    origin: dict[str, Any]
+    now: int
+
+    def apply(self, tables: Tables) -> Taken:
+        return steering.stop(tables, self.receipt_id, self.message_id, self.origin, self.now)
+
+
+class Ask(Operation, frozen=True, array_like=True, tag="ask"):
+    """Log a question to people."""
+
+    question: Question
+    now: int
+
+    def apply(self, tables: Tables) -> Asked:
+        return questions.ask(tables, self.question, self.now)
+
+
+class Withdraw(Operation, frozen=True, array_like=True, tag="withdraw"):
+    """Close a question nobody has answered."""
+
+    question: Question
+    now: int
+
+    def apply(self, tables: Tables) -> list[Event]:
+        return questions.withdraw(tables, self.question, self.now)
+
+
+class Answer(Operation, frozen=True, array_like=True, tag="answer"):
+    """Record what a person said to a question."""
+
+    durable = True
+
+    receipt_id: str
+    request_id: str
+    content: Any
+    origin: dict[str, Any]
+    now: int
+
+    def apply(self, tables: Tables) -> Taken:
+        return questions.answer(tables, self.receipt_id, self.request_id, self.content, self.origin, self.now)
+
+
 OPERATIONS = (
     WriteUnder
     | SetStatus
@@ -225,5 +303,10 @@ OPERATIONS = (
     | Killing
     | EndLaunch
     | BeginEpoch
+    | Steer
+    | StopTurn
+    | Ask
+    | Withdraw
+    | Answer
 )
 """What the journal may hold."""

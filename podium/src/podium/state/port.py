@@ -4,6 +4,7 @@
 lies in one journal, what a durable method wrote after them makes them durable too.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -58,11 +59,60 @@ class Attempt(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Begun(NamedTuple):
-    """An entry that was taken; `attempt` and its `stream_start` where it is a message."""
+    """An entry that was taken; `attempt` and its `stream_start` where it is a message, and what was said to it before."""
 
     entry: Entry
     attempt: Attempt | None
     events: list[Event]
+    said: "Said"
+
+
+class Taken(NamedTuple):
+    """What became of something a person said to a turn, and what that logged; `ended` where it ended the message."""
+
+    disposition: Literal["queued", "injected", "duplicate"]
+    message_id: str
+    events: Sequence[Event] = ()
+    ended: bool = False
+
+
+class Question(msgspec.Struct, kw_only=True, frozen=True):
+    """A question of a running attempt, the `ordinal`th it asks, as it came in frame `n` of the launch."""
+
+    launch_id: str
+    n: int
+    message_id: str
+    attempt: int
+    ordinal: int
+    kind: str
+    content: dict[str, Any]
+
+
+class KnownQuestion(NamedTuple):
+    """A question as it stands: `attempt` is the newest that asked it, as its `ordinal`th."""
+
+    request_id: str
+    ordinal: int
+    attempt: int
+    withdrawn: bool
+    answered: bool
+    answer: Any
+    asked_at: datetime
+    closed_at: datetime | None
+
+
+class Asked(NamedTuple):
+    """A question that was put, or whose answer was recorded before, and what that logged."""
+
+    question: KnownQuestion
+    events: list[Event]
+
+
+class Said(NamedTuple):
+    """What was said to a turn that runs, in order, and what it asked."""
+
+    entries: list[Entry]
+    questions: list[KnownQuestion]
 
 
 class AttemptCounts(NamedTuple):
@@ -201,6 +251,26 @@ class StateStore(Protocol):
         """Take the oldest queued entry. A run of a message is numbered and recorded before it is handed over, and its
         `stream_start` logged; an entry that needs no turn is done with this."""
 
+    async def steer(self, receipt_id: str, content: Any, origin: dict[str, Any], limit: int) -> Taken:
+        """Durable. Bind guidance to the message that runs or is next, at most `limit` to one; NoTurn, TooMany,
+        IdempotencyMismatch."""
+
+    async def stop_turn(self, receipt_id: str, message_id: str | None, origin: dict[str, Any]) -> Taken:
+        """Durable. Bind a stop to the message that runs or is next, or to the one named: it is not tried again; one that does not
+        run ends with this. NoTurn, NotFound, IdempotencyMismatch."""
+
+    async def ask(self, question: Question) -> Asked:
+        """Log a question; where an earlier attempt had an answer to the same in the same place, that is the answer."""
+
+    async def withdraw(self, question: Question) -> list[Event]:
+        """Close a question that nobody has answered."""
+
+    async def answer(self, receipt_id: str, request_id: str, content: Any, origin: dict[str, Any]) -> Taken:
+        """Durable. Record an answer; NotFound, AlreadyAnswered, QuestionClosed, InvalidRequest, IdempotencyMismatch."""
+
+    async def said(self, position: int) -> Said:
+        """What was said to the turn of the message at `position`, and what it asked."""
+
     async def attempt_counts(self, position: int) -> AttemptCounts:
         """How the attempts at an entry have ended so far."""
 
@@ -218,7 +288,7 @@ class StateStore(Protocol):
 
     async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
         """Durable. Close an attempt without its effects: `attempt_failed`, and where it will not be retried the `error` that ends
-        the turn; its deltas are dropped."""
+        the turn; its deltas are dropped. One that was to be stopped is abandoned and not retried."""
 
     async def drop_pending(self, message_id: str | None) -> None:
         """Drop the deltas of a hook that did not end; of everything where no message is named."""

@@ -1,4 +1,4 @@
--- state.db, format 3. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
+-- state.db, format 4. Times are microseconds since 1970, UTC; documents are JSON text. History is only ever appended:
 -- what changes in place is the instance's status, an inbox entry's state, an attempt's and a launch's end, and an answer.
 
 CREATE TABLE instance (
@@ -34,15 +34,17 @@ CREATE TABLE revisions (
 CREATE TABLE inbox (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
   message_id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,               -- message, wake; later steer, answer, upload, upgrade
+  kind TEXT NOT NULL,               -- message, wake; steer, stop, answer: said to the turn of a message; later upload, upgrade
   body TEXT NOT NULL,
   body_hash BLOB NOT NULL,          -- SHA-256 of the body: the same id with another body is refused
   origin TEXT NOT NULL,
   accepted_at INTEGER NOT NULL,
   state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'turn', 'done', 'dropped')),
-  turn INTEGER                      -- the turn that consumed it
+  turn INTEGER,                     -- the turn that consumed it
+  target INTEGER REFERENCES inbox (position) -- the message whose turn it was said to: it is done when that is
 ) STRICT;
 CREATE INDEX inbox_queued ON inbox (position) WHERE state = 'queued';
+CREATE INDEX inbox_said ON inbox (target) WHERE state = 'turn';
 
 -- Each run of a message; the row is written before hand-over, without an outcome.
 CREATE TABLE attempts (
@@ -140,7 +142,8 @@ CREATE TABLE launches (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX launches_open ON launches (launch_id) WHERE ended_at IS NULL;
 
--- Questions to people; a turn that runs again gets the recorded answer to an identical k-th question.
+-- Questions to people; an attempt whose question `ordinal` is one that was answered before gets that answer. k numbers the different
+-- questions of a message, so that a request_id never names another one.
 CREATE TABLE questions (
   request_id TEXT PRIMARY KEY,
   message_id TEXT NOT NULL,
@@ -151,5 +154,8 @@ CREATE TABLE questions (
   asked_at INTEGER NOT NULL,
   answer TEXT,
   answered_at INTEGER,
+  ordinal INTEGER NOT NULL DEFAULT 0,
+  attempt INTEGER NOT NULL DEFAULT 0, -- the newest that asked it
+  withdrawn INTEGER NOT NULL DEFAULT 0, -- by that one, at answered_at
   UNIQUE (message_id, k)
 ) STRICT, WITHOUT ROWID;

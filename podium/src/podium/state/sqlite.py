@@ -12,13 +12,14 @@ import apsw
 from podium.protocol.api import MessageStatus, StateDocument
 from podium.protocol.events import Event
 from podium.protocol.ids import Cursor
-from podium.state import attempts, eventlog, history, inbox, instance, launches, operations
+from podium.state import attempts, eventlog, history, inbox, instance, launches, operations, questions
 from podium.state.journal.journal import Journal
 from podium.state.journal.segments import SEGMENT_BYTES
 from podium.state.machine import Machine
 from podium.state.migrations import open_database
 from podium.state.port import (
     Accepted,
+    Asked,
     Attempt,
     AttemptCounts,
     Begun,
@@ -30,7 +31,10 @@ from podium.state.port import (
     Launch,
     Outcome,
     Overview,
+    Question,
     Revision,
+    Said,
+    Taken,
     TurnEnd,
 )
 from podium.state.replay import finish_replay, prepare_journal
@@ -125,6 +129,31 @@ class SqliteState:
     async def begin_next(self, launch_id: str, workspace_version: int | None) -> Begun | None:
         begun: Begun | None = await self._machine.run(operations.BeginNext(launch_id, workspace_version, self._now()))
         return begun
+
+    async def steer(self, receipt_id: str, content: Any, origin: dict[str, Any], limit: int) -> Taken:
+        self._machine.refuse_while_full()
+        taken: Taken = await self._machine.run(operations.Steer(receipt_id, content, origin, limit, self._now()))
+        return taken
+
+    async def stop_turn(self, receipt_id: str, message_id: str | None, origin: dict[str, Any]) -> Taken:
+        taken: Taken = await self._machine.run(operations.StopTurn(receipt_id, message_id, origin, self._now()))
+        return taken
+
+    async def ask(self, question: Question) -> Asked:
+        asked: Asked = await self._machine.run(operations.Ask(question, self._now()))
+        return asked
+
+    async def withdraw(self, question: Question) -> list[Event]:
+        events: list[Event] = await self._machine.run(operations.Withdraw(question, self._now()))
+        return events
+
+    async def answer(self, receipt_id: str, request_id: str, content: Any, origin: dict[str, Any]) -> Taken:
+        self._machine.refuse_while_full()
+        taken: Taken = await self._machine.run(operations.Answer(receipt_id, request_id, content, origin, self._now()))
+        return taken
+
+    async def said(self, position: int) -> Said:
+        return await self._machine.read(lambda db: Said(inbox.said(db, position), questions.of_message(db, position)))
 
     async def attempt_counts(self, position: int) -> AttemptCounts:
         return await self._machine.read(lambda db: attempts.counts(db, position))

@@ -10,7 +10,7 @@ from podium.protocol.events import Event
 from podium.state import attempts, eventlog, inbox, launches
 from podium.state.operation import Tables
 from podium.state.port import Attempt, Committed, Group, NewEvent, Outcome, TurnEnd
-from podium.state.values import from_json, to_json, to_us
+from podium.state.values import from_json, from_us, to_json, to_us
 
 
 def append_group(tables: Tables, group: Group, now: int) -> list[Event]:
@@ -54,6 +54,9 @@ def fail_attempt(
     now: int,
 ) -> list[Event]:
     """Close an attempt without its effects; where it is the last one the message is given up, and that is a turn too."""
+    if inbox.is_stopping(tables.db, attempt.position):
+        outcome, will_retry = "abandoned", False
+        error = {"code": "stopped", "message": f"it was stopped, and what it did is undone: {error.get('message', '')}"}
     _take_deltas(tables.db, attempt.message_id, attempt.attempt)
     failed = {"first_seq": attempt.first_seq, "will_retry": will_retry, "outcome": outcome, **error}
     logged = eventlog.append(tables, [NewEvent("attempt_failed", failed, attempt.message_id, attempt.attempt)], now)
@@ -63,6 +66,20 @@ def fail_attempt(
         logged += eventlog.append(tables, [NewEvent("error", dead, attempt.message_id, attempt.attempt)], now)
         _give_up(tables, attempt, dead, now)
     return logged
+
+
+def drop(tables: Tables, position: int, message_id: str, now: int) -> list[Event]:
+    """End a message that is not running: a turn in which nothing happened."""
+    number = _next_turn(tables.db)
+    attempt = cast(int, tables.db.execute("SELECT count(*) FROM attempts WHERE position = ?", (position,)).get)
+    ending = {"stop_reason": "stopped", "usage": {}, "checkpoint": number}
+    [event] = eventlog.append(tables, [NewEvent("complete", ending, message_id, attempt or None)], now)
+    turn = TurnEnd(
+        kind="message", message_id=message_id, position=position, attempt=attempt, first_seq=event.seq, stop_reason="stopped",
+        usage={}, workspace_version=None, started_at=from_us(now), group=Group(launch_id="", n=0),
+    )  # fmt: skip
+    _finish(tables, turn, number, "complete", "", event.seq, now, entry_state="dropped")
+    return [event]
 
 
 def drop_pending(db: apsw.Connection, message_id: str | None) -> None:
@@ -91,7 +108,17 @@ def _take_deltas(db: apsw.Connection, message_id: str, attempt: int) -> list[dic
     return [delta for (deltas,) in rows for delta in from_json(deltas)]
 
 
-def _finish(tables: Tables, turn: TurnEnd, number: int, status: str, reply: str, first_seq: int, now: int) -> None:
+def _finish(
+    tables: Tables,
+    turn: TurnEnd,
+    number: int,
+    status: str,
+    reply: str,
+    first_seq: int,
+    now: int,
+    *,
+    entry_state: str = "done",
+) -> None:
     last_seq = tables.head.seq
     tables.db.execute(
         "INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -101,7 +128,7 @@ def _finish(tables: Tables, turn: TurnEnd, number: int, status: str, reply: str,
         ),
     )  # fmt: skip
     if turn.position is not None:
-        inbox.finish(tables.db, turn.position, number)
+        inbox.finish(tables.db, turn.position, number, entry_state)
     _checkpoint(tables, turn, number, last_seq, now)
 
 
@@ -115,7 +142,7 @@ def _checkpoint(tables: Tables, turn: TurnEnd, number: int, last_seq: int, now: 
     bundle_hash, config_hash = db.execute(
         "SELECT bundle_hash, config_hash FROM revisions ORDER BY revision DESC LIMIT 1"
     ).fetchone() or ("", "")
-    done = db.execute("SELECT coalesce(max(position), 0) FROM inbox WHERE state = 'done'").get
+    done = db.execute("SELECT coalesce(max(position), 0) FROM inbox WHERE state = 'done' AND target IS NULL").get
     row = [
         number, 0, parent, tables.head.epoch, last_seq, done, document.version, document.hash(), turn.workspace_version,
         bundle_hash, config_hash, to_json(turn.usage), now,

@@ -6,6 +6,14 @@ import pytest
 from podium.protocol.errors import NewerFormat
 from podium.state import migrations
 
+NEWEST_TO_1 = (
+    "DROP INDEX inbox_said",
+    "ALTER TABLE inbox DROP COLUMN target",
+    *(f"ALTER TABLE questions DROP COLUMN {name}" for name in ("ordinal", "attempt", "withdrawn")),
+    *(f"ALTER TABLE launches DROP COLUMN {name}" for name in ("hook", "killed", "oom")),
+    "ALTER TABLE instance DROP COLUMN journal_number",
+)
+
 
 def test_a_new_file_has_the_format_and_the_application_id(tmp_path: Path) -> None:
     with migrations.open_database(tmp_path / "state.db") as db:
@@ -45,11 +53,18 @@ def test_something_else_is_not_opened(tmp_path: Path) -> None:
 def test_format_1_becomes_the_newest(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with migrations.open_database(path) as db:
-        db.execute("ALTER TABLE instance DROP COLUMN journal_number")
-        for column in ("hook", "killed", "oom"):
-            db.execute(f"ALTER TABLE launches DROP COLUMN {column}")
+        newest = _columns(db)
+        for step in NEWEST_TO_1:
+            db.execute(step)
         db.pragma("user_version", 1)
+        assert _columns(db) < newest
     with migrations.open_database(path) as db:
         assert db.pragma("user_version") == migrations.FORMAT
-        assert db.execute("SELECT count(journal_number) FROM instance").get == 0
-        assert db.execute("SELECT count(hook) + count(killed) + count(oom) FROM launches").get == 0
+        assert _columns(db) == newest
+
+
+def _columns(db: apsw.Connection) -> set[tuple[str, str]]:
+    """(table or index, column) of everything there is."""
+    names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    columns = {(str(name), str(row[1])) for name in names for row in db.execute(f"PRAGMA table_info({name})")}
+    return columns | {(str(name), "") for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}

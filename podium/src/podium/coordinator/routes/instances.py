@@ -42,7 +42,7 @@ async def describe(instance: Instance) -> api.Instance:
         coordinator_id=instance.host.coordinator_id, cursor=str(overview.head), checkpoint=overview.turn,
         queued=overview.queued, startup_ms=overview.startup_ms,
         workspace={"kind": "chronicle" if instance.workspace.versioned else "directory", "version": None},
-        last_exit=_last_exit(last) if last else None,
+        awake_because=instance.awake_because, last_exit=_last_exit(last) if last else None,
     )  # fmt: skip
 
 

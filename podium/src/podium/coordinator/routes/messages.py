@@ -23,7 +23,7 @@ async def send_message(call: Call) -> Response:
     instance, request = call.instance, call.request
     body = decode(await read_body(request, instance.host.limits.message_bytes), api.SendMessage)
     message_id = message_id_of(body.id, request.headers.get("idempotency-key"))
-    document = {"text": body.text, "role": body.role, "attachments": body.attachments}
+    document = body.document()
     origin = {"tenant_id": call.caller.tenant_id, "role": body.role, "channel": "api"}
     if "text/event-stream" in request.headers.get("accept", ""):
         return await _streamed(call, message_id, document, origin)
@@ -47,11 +47,11 @@ async def list_messages(call: Call) -> Response:
     return json_response(api.Page(items=items, next_cursor=None if following is None else str(following)))
 
 
-def message_id_of(in_body: str | None, in_header: str | None) -> str:
+def message_id_of(in_body: str | None, in_header: str | None, prefix: str = "msg") -> str:
     """`id` and `Idempotency-Key` are one value; without either a new one."""
     if in_body and in_header and in_body != in_header:
         raise InvalidRequest("`id` and the Idempotency-Key header differ: they are one value, send one of them")
-    return checked("message id", MESSAGE_ID, in_body or in_header or new_id("msg"))
+    return checked("message id", MESSAGE_ID, in_body or in_header or new_id(prefix))
 
 
 def _answer(call: Call, message_id: str, status: api.MessageStatus | None) -> Response:
