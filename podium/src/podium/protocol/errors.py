@@ -98,14 +98,17 @@ class InstanceExists(PodiumError):
 
 class NoTurn(PodiumError):
     code, status, title = "no_turn", 409, "There is no turn to stop or guide"
+    remedy = "Send guidance as a message. Where something was to be stopped there is nothing to do."
 
 
 class AlreadyAnswered(PodiumError):
     code, status, title = "already_answered", 409, "The question was answered before"
+    remedy = "Nothing: the first answer counts, and `tool_approval_resolved` has it."
 
 
 class QuestionClosed(PodiumError):
     code, status, title = "question_closed", 409, "Nobody waits for this answer any more"
+    remedy = "Send it as a message, if the agent should still know it."
 
 
 class NotAFile(PodiumError):

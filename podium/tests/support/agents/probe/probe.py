@@ -110,3 +110,57 @@ class Probe(BaseAgent):
 
     async def on_config_change(self, ctx: AgentContext, changes: dict) -> None:
         self.changes = [*getattr(self, "changes", []), changes]
+
+    async def hang(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Say something, then never end."""
+        await ctx.send_message("begun")
+        await asyncio.Event().wait()
+        return "never"
+
+    async def spin(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Say something, then never let go."""
+        await ctx.send_message("begun")
+        await asyncio.sleep(0.01)
+        while True:
+            pass
+
+    async def deny(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Say something, then answer each frame, and go on whoever wants it to stop."""
+        await ctx.send_message("begun")
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                continue
+
+    async def listen(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Wait for N pieces of guidance, and fail with them in the first M attempts."""
+        number, failing = map(int, rest.split())
+        await ctx.send_message("listening")
+        while len(ctx.steers) < number:
+            await asyncio.sleep(0.005)
+        if message["attempt"] <= failing:
+            raise ValueError(f"told to fail with {ctx.steers}")
+        steers, ctx.steers[:] = list(ctx.steers), []
+        return json.dumps([message["attempt"], steers])
+
+    async def ask(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Ask; killed after the answer in the first N attempts."""
+        number, _, question = rest.partition(" ")
+        answer = await ctx.ask(question)
+        if message["attempt"] <= int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return json.dumps([message["attempt"], answer])
+
+    async def permit(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Ask for several permissions at once."""
+        decisions = await asyncio.gather(*(ctx.request_permission("delete", path=path) for path in rest.split()))
+        return json.dumps([[decision.approved, decision.reason] for decision in decisions])
+
+    async def stay(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Keep awake from now on."""
+        ctx.keep_alive(rest)
+        return "staying"
+
+    async def whole(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        return json.dumps(message)
