@@ -81,7 +81,7 @@ def test_the_limits_are_those_of_the_code() -> None:
     }
     assert f"nothing for {link.HELLO_TIMEOUT_S:g} s" in IPC
     assert f"At most {link.MAX_STRANGERS} connections" in IPC
-    assert f"after {link.ACK_AFTER_FRAMES} frames, or {link.ACK_AFTER_S * 1000:g} ms later" in IPC
+    assert f"after {link.ACK_AFTER_FRAMES} frames or {link.ACK_AFTER_BYTES} bytes, or {link.ACK_AFTER_S * 1000:g} ms later" in IPC
 
 
 def test_the_environment_of_an_agent_is_on_the_page() -> None:

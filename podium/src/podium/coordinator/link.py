@@ -32,11 +32,14 @@ from podium.protocol.messages import (
 
 MAX_HELD_FRAMES = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
+MAX_GROUP_FRAMES = 256
+"""Frames that are worked on in one go: some milliseconds in which no other agent gets its turn."""
 HELLO_TIMEOUT_S = 5.0
 MAX_ELEMENT_BYTES = 1024 * 1024
 MAX_STRANGERS = 4
 ACK_AFTER_S = 0.2
-ACK_AFTER_FRAMES = 128
+ACK_AFTER_FRAMES = 512
+ACK_AFTER_BYTES = 256 * 1024
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
@@ -59,10 +62,11 @@ class Link:
         self._connection: _Connection | None = None
         self.strangers = 0
         self._unacknowledged: dict[str, bytes] = {}
-        self._held: deque[FromAgent] = deque()
+        self._held: deque[tuple[FromAgent, int]] = deque()
         self._held_bytes = 0
         self._stored_n = received_n
         self._acknowledged_n = 0
+        self._unacknowledged_bytes = 0
         self._ack_timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._closed = False
@@ -86,7 +90,8 @@ class Link:
         Each write wakes the agent's process, which costs more than the frame: between turns an acknowledgement can wait.
         """
         self._stored_n = n
-        if not soon or n - self._acknowledged_n >= ACK_AFTER_FRAMES:
+        many = n - self._acknowledged_n >= ACK_AFTER_FRAMES or self._unacknowledged_bytes >= ACK_AFTER_BYTES
+        if not soon or many:
             self._write_ack()
         elif self._ack_timer is None:
             self._ack_timer = asyncio.get_running_loop().call_later(ACK_AFTER_S, self._write_ack)
@@ -101,12 +106,13 @@ class Link:
             self._ack_timer = None
         if self._stored_n > self._acknowledged_n and self._connection:
             self._acknowledged_n = self._stored_n
+            self._unacknowledged_bytes = 0
             data = encode_frame(_encoder.encode(AckN(n=self._stored_n))) + data
         if data and self._connection:
             self._connection.write(data)
 
     async def receive(self) -> list[FromAgent] | None:
-        """All frames that have come since, at least one; None once closed; FrameError if the agent broke the rules."""
+        """The next frames that have come, 1 to MAX_GROUP_FRAMES; None once closed; FrameError if the agent broke the rules."""
         while not self._held:
             if self._broken:
                 raise self._broken
@@ -114,10 +120,12 @@ class Link:
                 return None
             self._news.clear()
             await self._news.wait()
-        frames = list(self._held)
-        self._held.clear()
-        self._held_bytes = 0
-        if self._connection:
+        frames = list[FromAgent]()
+        while self._held and len(frames) < MAX_GROUP_FRAMES:
+            frame, size_bytes = self._held.popleft()
+            frames.append(frame)
+            self._held_bytes -= size_bytes
+        if self._connection and self._has_room():
             self._connection.resume()
         return frames
 
@@ -177,9 +185,13 @@ class Link:
         if isinstance(frame, StreamUpdate) and size_bytes > MAX_ELEMENT_BYTES:
             said = f"an element of {size_bytes} bytes was dropped; {MAX_ELEMENT_BYTES} are allowed: write large results to a file"
             frame = Log(n=frame.n, level="warning", message=said)
-        self._held.append(frame)
+        self._held.append((frame, size_bytes))
         self._held_bytes += size_bytes
+        self._unacknowledged_bytes += size_bytes
         self._news.set()
+        return self._has_room()
+
+    def _has_room(self) -> bool:
         return len(self._held) < MAX_HELD_FRAMES and self._held_bytes < MAX_HELD_BYTES
 
     def broke(self, error: FrameError) -> None:

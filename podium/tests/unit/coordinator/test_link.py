@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from podium.coordinator import link as link_module
-from podium.coordinator.link import ACK_AFTER_FRAMES, MAX_STRANGERS, Link
+from podium.coordinator.link import ACK_AFTER_BYTES, ACK_AFTER_FRAMES, MAX_STRANGERS, Link
 from podium.protocol.framing import MAX_FRAME_BYTES, FrameError, FrameReader, encode_frame
 from podium.protocol.messages import (
     PROTOCOL,
@@ -351,6 +351,17 @@ async def test_it_does_not_wait_for_ever_nor_for_many(link: Link, connect: Conne
     link.ack(ACK_AFTER_FRAMES, soon=True)
     link.ack(ACK_AFTER_FRAMES + 1, soon=True)
     assert await peer.receive() == AckN(n=ACK_AFTER_FRAMES + 1)
+
+
+async def test_it_does_not_wait_while_the_agent_keeps_much(link: Link, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent whose outbox is full waits for it."""
+    monkeypatch.setattr(link_module, "ACK_AFTER_S", 1000)
+    peer = await welcomed(link, connect)
+    link.take(Log(n=1, level="info", message="x"), ACK_AFTER_BYTES - 1)
+    link.ack(1, soon=True)
+    link.take(Log(n=2, level="info", message="x"), 1)
+    link.ack(2, soon=True)
+    assert await peer.receive() == AckN(n=2)
 
 
 async def test_an_acknowledgement_that_may_have_been_lost_is_given_again_first(link: Link, connect: Connect) -> None:
