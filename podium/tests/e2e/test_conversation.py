@@ -71,6 +71,17 @@ async def test_a_message_that_cannot_be_processed_is_given_up_and_the_inbox_goes
     assert any("last words" in line for line in instance.last_exit.log)
 
 
+async def test_an_agent_that_takes_too_much_memory_is_told_apart(client: AsyncPodium, agent: str) -> None:
+    frames = [frame async for frame in client.stream(agent, "eat 4096")]
+    failed = [frame.content for frame in frames if isinstance(frame, Event) and frame.event_type == "attempt_failed"]
+    assert [(content["outcome"], content["code"]) for content in failed] == [("oom", "out_of_memory")]
+    instance = await client.instance(agent)
+    assert instance.last_exit
+    assert instance.last_exit.oom
+    assert "MemoryError" in instance.last_exit.reason
+    assert {"prepare", "queue", "mount", "launch", "agent", "agent.load", "agent.init"} <= instance.startup_ms.keys()
+
+
 async def test_sleep_and_wake_keep_everything(client: AsyncPodium, agent: str, platform: Platform) -> None:
     await client.send(agent, "write note.txt kept")
     assert (await client.hibernate(agent)).status == "hibernated"

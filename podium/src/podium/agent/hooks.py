@@ -7,6 +7,7 @@ from typing import Any
 from podium.agent.output import Scope
 from podium.protocol.messages import AgentFailure
 
+OUT_OF_MEMORY = "out_of_memory"
 MAX_ERROR_CHARS = 4096
 MAX_TRACEBACK_CHARS = 32 * 1024
 
@@ -21,15 +22,13 @@ class HookFailed(Exception):
 
     def frame(self) -> AgentFailure:
         """What the platform is told."""
-        import traceback
-
         error = self.__cause__ or self
-        trace = "".join(traceback.format_exception(error))
+        out_of_memory = isinstance(error, MemoryError)
         return AgentFailure(
             n=0,
-            code=self.code,
+            code=OUT_OF_MEMORY if out_of_memory else self.code,
             message=_sendable(f"{type(error).__name__}: {error}"[:MAX_ERROR_CHARS]),
-            traceback=_sendable(trace[-MAX_TRACEBACK_CHARS:]),
+            traceback=_sendable(_trace(error)[-MAX_TRACEBACK_CHARS:]),
             message_id=self.message_id,
         )
 
@@ -51,6 +50,15 @@ def check(task: asyncio.Task[Any], scope: Scope | None) -> None:
             raise HookFailed("agent_error", message_id) from RuntimeError("the hook was cancelled by the agent's own code")
     elif error := task.exception():
         raise HookFailed("agent_error", message_id) from error
+
+
+def _trace(error: BaseException) -> str:
+    import traceback
+
+    try:
+        return "".join(traceback.format_exception(error))
+    except MemoryError:  # the agent still holds what it has
+        return ""
 
 
 def _sendable(text: str) -> str:

@@ -24,7 +24,7 @@ _SWEEP_TIMEOUT_S = 5.0
 class Process:
     """One launch. `told` becomes readable once `Launches.settle` can say how its start went; whoever watches it closes it.
 
-    `status` is how the process ended, `exit` the same once nothing of it is left.
+    `status` is how the process ended, `exit` the same once nothing of it is left. `oom_kills` is the kernel's count at its start.
     """
 
     launch_id: str
@@ -32,6 +32,8 @@ class Process:
     pid: int
     start_time: int
     told: int
+    oom_kills: int = 0
+    was_killed: bool = False
     settled: bool = False
     failure: str | None = None
     status: Exit | None = None
@@ -57,11 +59,14 @@ class Launches:
         if known is not None:
             return known
         self._check_uid_is_free(spec.uid)
+        oom_kills = procfs.oom_kills()
         pid, told = fork_exec(spec)
         # Only we can reap the child, so it is there to be read, even when it has already ended.
         stat = procfs.read_stat(pid)
         assert stat is not None
-        process = Process(launch_id=spec.launch_id, uid=spec.uid, pid=pid, start_time=stat.start_time, told=told)
+        process = Process(
+            launch_id=spec.launch_id, uid=spec.uid, pid=pid, start_time=stat.start_time, told=told, oom_kills=oom_kills
+        )
         self._known[spec.launch_id] = self._mains[pid] = process
         return process
 
@@ -78,6 +83,7 @@ class Launches:
         process = self._known.get(launch_id)
         if process is None or process.status is not None:
             return
+        process.was_killed = True
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
         self._kill_session(process)
@@ -119,7 +125,7 @@ class Launches:
             self._collect_sweeper(process, pid)
         elif self.settle(process) is None:
             self._kill_session(process)
-            process.status = _reap(pid)
+            process.status = _explained(process, _reap(pid))
             del self._mains[pid]
             self._sweep(process)
         else:
@@ -171,6 +177,12 @@ def _be_sweeper_of(uid: int) -> NoReturn:
         code = 0 if end_uid(uid, _SWEEP_TIMEOUT_S) else 1
     finally:
         os._exit(code)
+
+
+def _explained(process: Process, exit_: Exit) -> Exit:
+    """A SIGKILL that was not ours, while the kernel was killing for want of memory, was one of those."""
+    ours = process.was_killed or exit_.signal != signal.SIGKILL
+    return exit_ if ours or procfs.oom_kills() <= process.oom_kills else Exit(signal=exit_.signal, oom=True)
 
 
 def _next_ended_child() -> int | None:

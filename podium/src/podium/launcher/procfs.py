@@ -50,6 +50,15 @@ def read_status(pid: int) -> Status | None:
     return Status(uids=frozenset(map(int, fields[b"Uid"].split())), alive=alive)
 
 
+def oom_kills() -> int:
+    """How many processes the kernel has killed for want of memory since boot; 0 where it does not count them."""
+    try:
+        lines = (_PROC / "vmstat").read_bytes().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(b"oom_kill ")), 0)
+
+
 def read_environment(pid: int) -> list[bytes]:
     """The NAME=value pairs a process was started with; empty where it is gone or not ours to look at."""
     try:

@@ -78,17 +78,23 @@ class CreateInstance(Request):
 
 
 class LastExit(msgspec.Struct, kw_only=True):
-    """How the agent's last process ended; both numbers null where nobody saw it."""
+    """How the agent's last process ended; both numbers null where nobody saw it. `oom`: for want of memory."""
 
     at: Time
     reason: str
     code: int | None = None
     signal: int | None = None
+    oom: bool = False
     log: list[str] = []
 
 
 class Instance(msgspec.Struct, kw_only=True):
-    """An instance as its owner sees it. `agent_id` is the same string as `instance_id`."""
+    """An instance as its owner sees it. `agent_id` is the same string as `instance_id`.
+
+    `startup_ms` has the milliseconds of the last start by phase: `prepare` (bundle and environment), `queue` (others were
+    starting), `mount` (workspace), `launch` (process), `agent` (from there to `ready`), and within that what the agent itself has
+    measured: `agent.python`, `agent.connect`, `agent.load`, `agent.init`.
+    """
 
     instance_id: str
     agent_id: str

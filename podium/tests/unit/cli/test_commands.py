@@ -114,6 +114,9 @@ class TestInstances:
         assert "failed: it dies" in out
         assert "2026-01-01T00:00:00Z exit (signal 9)" in out
         assert "| boom" in " ".join(out.split())
+        last = api.LastExit(at=NOW, reason="killed", signal=9, oom=True)
+        double.on("GET", INSTANCE, json_answer(instance("failed", last_exit=last)))
+        assert "killed (signal 9, out of memory)" in podium("instances", "get", "a1").out
 
     def test_delete(self, podium: Podium, double: GatewayDouble) -> None:
         double.on("DELETE", INSTANCE, Answer(204))

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from podium.launcher import procfs
+from podium.launcher.launches import Process, _explained
+from podium.launcher.port import Exit
 from tests.support.launchers import PYTHON, until
 
 NOBODY = 2**22
@@ -70,3 +72,35 @@ ctypes.CDLL(None).syscall({EXIT_SYSCALL[platform.machine()]}, 0)
         assert status is not None
         assert status.alive
         process.kill()
+
+
+def vmstat(folder: Path, kills: int) -> None:
+    (folder / "vmstat").write_text(f"nr_free_pages 1\noom_kill {kills}\nnuma_hit 5\n")
+
+
+def test_kills_for_want_of_memory_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert procfs.oom_kills() >= 0
+    monkeypatch.setattr(procfs, "_PROC", tmp_path)
+    assert procfs.oom_kills() == 0
+    vmstat(tmp_path, 7)
+    assert procfs.oom_kills() == 7
+
+
+@pytest.mark.parametrize(
+    ("exit_", "kills", "was_killed", "oom"),
+    [
+        (Exit(signal=9), 8, False, True),
+        (Exit(signal=9), 7, False, False),
+        (Exit(signal=9), 8, True, False),
+        (Exit(signal=11), 8, False, False),
+        (Exit(code=1), 8, False, False),
+    ],
+)
+def test_a_kill_that_was_not_ours_may_be_one_of_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exit_: Exit, kills: int, was_killed: bool, oom: bool
+) -> None:
+    monkeypatch.setattr(procfs, "_PROC", tmp_path)
+    vmstat(tmp_path, kills)
+    process = Process(launch_id="l", uid=None, pid=1, start_time=1, told=-1, oom_kills=7, was_killed=was_killed)
+    explained = _explained(process, exit_)
+    assert (explained.code, explained.signal, explained.oom) == (exit_.code, exit_.signal, oom)

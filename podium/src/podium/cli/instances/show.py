@@ -38,4 +38,5 @@ def pairs(values: dict[str, object] | dict[str, str]) -> str:
 
 def _last_exit(exit_: LastExit) -> str:
     how = f"signal {exit_.signal}" if exit_.signal is not None else f"code {exit_.code}" if exit_.code is not None else ""
-    return " ".join(part for part in (when(exit_.at), exit_.reason, f"({how})" if how else "") if part)
+    known = ", ".join(part for part in (how, "out of memory" if exit_.oom else "") if part)
+    return " ".join(part for part in (when(exit_.at), exit_.reason, f"({known})" if known else "") if part)

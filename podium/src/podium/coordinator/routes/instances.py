@@ -47,4 +47,4 @@ async def describe(instance: Instance) -> api.Instance:
 
 
 def _last_exit(ended: Ended) -> api.LastExit:
-    return api.LastExit(at=ended.at, reason=ended.reason, code=ended.code, signal=ended.signal, log=ended.log)
+    return api.LastExit(at=ended.at, reason=ended.reason, code=ended.code, signal=ended.signal, oom=ended.oom, log=ended.log)

@@ -57,6 +57,10 @@ class Probe(BaseAgent):
             os._exit(7)
         return f"attempt {message['attempt']}"
 
+    async def eat(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """Take so many MiB of memory in the first attempt."""
+        return str(len(bytearray(int(rest) << 20)) >> 20) if message["attempt"] == 1 else "spared"
+
     async def kill(self, ctx: AgentContext, rest: str, message: dict) -> str:
         """End the process by SIGKILL at a named point of the first attempt: begun, streaming, committed."""
         point = rest.split()[0]
