@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := podium/.venv/bin
 PYTEST := cd podium && .venv/bin/pytest
 
-.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash check format reference bench clean
+.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash test-api check format reference bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ test: setup check ## All tests, with real parts
 
 test-unit test-contract test-integration test-e2e test-crash: test-%: setup ## One kind of tests
 	@$(PYTEST) tests/$*
+
+test-api: setup ## Schemathesis over the API; N=500 for more requests, SEED= for the same ones again
+	@$(PYTEST) tests/e2e/test_api.py
 
 check: setup ## Format, lint, types, direction of imports
 	@cd podium && .venv/bin/ruff format --check --quiet . ../examples ../benchmarks && .venv/bin/ruff check --quiet . ../examples ../benchmarks

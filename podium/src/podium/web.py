@@ -14,23 +14,22 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 
 from podium import log
+from podium.protocol.documents import check_document
 from podium.protocol.errors import (
     InternalError,
     InvalidRequest,
-    NotAvailable,
     NotFound,
     PodiumError,
     TooLarge,
     Unavailable,
 )
 from podium.protocol.ids import INSTANCE_ID, new_id
+from podium.protocol.parameters import MAX_WAIT_S, WAIT
 
 T = TypeVar("T")
 REQUEST_ID_HEADER = "x-request-id"
 LIFE_HEADER = "x-podium-life"
 """The life of the instance that a forward means: another one refuses it."""
-MAX_WAIT_S = 300
-_SECONDS = re.compile(r"\d{1,3}(\.\d{1,6})?", re.ASCII)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 Endpoint = Callable[[Request], Awaitable[Response]]
 _logger = log.get("web")
@@ -113,10 +112,14 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
 
 def decode(body: bytes, type_: type[T]) -> T:
     """The body as the struct the route table names; InvalidRequest says which field is wrong."""
+    if not body:
+        raise InvalidRequest("the body is empty: send a JSON document")
     try:
-        return msgspec.json.decode(body or b"{}", type=type_)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        decoded = msgspec.json.decode(body, type=type_)
+        check_document(body)
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the body is not as it should be: {error}") from None
+    return decoded
 
 
 def target(request: HTTPConnection) -> str:
@@ -162,16 +165,10 @@ def wait_s(request: Request, default: float) -> float:
     text = request.query_params.get("wait")
     if text is None:
         return default
-    if not _SECONDS.fullmatch(text) or float(text) > MAX_WAIT_S:
-        raise InvalidRequest(f"wait must be seconds from 0 to {MAX_WAIT_S}")
-    return float(text)
-
-
-def refuse_parameters(request: Request, *names: str) -> None:
-    """NotAvailable for a parameter of the contract that is not built: ignoring it would answer another question."""
-    for name in names:
-        if name in request.query_params:
-            raise NotAvailable(f"the parameter {name} is part of the contract but not built yet")
+    try:
+        return msgspec.convert(text, WAIT.type, strict=False)  # type: ignore[no-any-return]
+    except msgspec.ValidationError:
+        raise InvalidRequest(f"wait must be seconds from 0 to {MAX_WAIT_S}") from None
 
 
 def listening_fd() -> int | None:

@@ -58,6 +58,8 @@ BOOT_ID_VARIABLE = "PODIUM_BOOT_ID_FILE"
 """Names another file in tests that play a power cut."""
 CLOSE_CONNECTIONS_S = 2.0
 KEPT_DESCRIPTORS = 256
+FORWARDED_HEADS = 4
+"""What a gateway forwards has the URL once more, in the caller header that it signs."""
 
 
 class Usage(Exception):
@@ -83,7 +85,9 @@ async def run_gateway(settings: Settings) -> None:
         )  # fmt: skip
 
     async with contextlib.aclosing(cluster):
-        await _serve(gateway_app(make_gateway), settings, settings.gateway_host, settings.gateway_port)
+        await _serve(
+            gateway_app(make_gateway), _bounds(settings), _socket(settings, settings.gateway_host, settings.gateway_port)
+        )
 
 
 async def run_coordinator(settings: Settings) -> None:
@@ -106,7 +110,8 @@ async def run_coordinator(settings: Settings) -> None:
         try:
             app = coordinator_app(coordinator, signer)
             stop = partial(coordinator.stop, settings.shutdown_grace_s)
-            await _serve(app, settings, settings.coordinator_host, settings.coordinator_port, stop)
+            sock = _socket(settings, settings.coordinator_host, settings.coordinator_port)
+            await _serve(app, _bounds(settings, FORWARDED_HEADS), sock, stop)
         finally:
             await coordinator.stop(0)
             await states.close()
@@ -185,17 +190,17 @@ def _locked(directory: DataDirectory) -> Iterator[None]:
 
 
 async def _serve(
-    app: Dispatcher, settings: Settings, host: str, port: int, before_end: Callable[[], Awaitable[None]] | None = None
+    app: Dispatcher, bounds: ConnectionLimits, listening: socket.socket, before_end: Callable[[], Awaitable[None]] | None = None
 ) -> None:
     """Serve `app` until a signal comes; `before_end` runs while connections are still open."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, loop="none", http=connections(_bounds(settings)), ws=Socket,
+        app, log_config=None, access_log=False, server_header=False, loop="none", http=connections(bounds), ws=Socket,
         lifespan="on", proxy_headers=False, timeout_graceful_shutdown=int(CLOSE_CONNECTIONS_S), backlog=1024,
-        timeout_keep_alive=int(settings.keep_alive_timeout_s),
+        timeout_keep_alive=bounds.keep_alive_s,
     )  # fmt: skip
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment] # handled here
-    serving = asyncio.create_task(server.serve(sockets=[_socket(settings, host, port)]))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
     watching = asyncio.create_task(watch_descriptors())
     await asyncio.wait({serving, asyncio.create_task(_signal())}, return_when=asyncio.FIRST_COMPLETED)
     watching.cancel()
@@ -205,13 +210,13 @@ async def _serve(
     await serving
 
 
-def _bounds(settings: Settings) -> ConnectionLimits:
-    """Of client connections: as set, and so that descriptors are left for everything else."""
+def _bounds(settings: Settings, heads: int = 1) -> ConnectionLimits:
+    """Of connections: as set, heads `heads` times as large, and so that descriptors are left for everything else."""
     possible, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return ConnectionLimits(
         connections=max(1, min(settings.max_connections, possible - KEPT_DESCRIPTORS)),
-        head_bytes=settings.max_request_head_size_bytes, head_timeout_s=settings.request_head_timeout_s,
-        body_timeout_s=settings.request_body_timeout_s,
+        head_bytes=heads * settings.max_request_head_size_bytes, head_timeout_s=settings.request_head_timeout_s,
+        body_timeout_s=settings.request_body_timeout_s, keep_alive_s=int(settings.keep_alive_timeout_s),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import cast
 import msgspec
 
 from podium import log
+from podium.protocol.documents import check_document
 from podium.protocol.framing import FrameError, FrameReader, encode_frame
 from podium.protocol.messages import (
     PROTOCOL,
@@ -227,7 +228,7 @@ class _Connection(asyncio.Protocol):
         try:
             for payload in self._reader.feed(data):
                 self._take(payload)
-        except (FrameError, msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             self._refuse(FrameError(str(error)))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -255,6 +256,7 @@ class _Connection(asyncio.Protocol):
 
     def _take(self, payload: bytes) -> None:
         frame = _decoder.decode(payload)
+        check_document(payload)
         if self._known:
             if not self._link.take(frame, len(payload)) and self._transport:
                 self._transport.pause_reading()

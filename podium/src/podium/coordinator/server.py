@@ -16,6 +16,7 @@ from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
 from podium.protocol.routes import ROUTES, Route
 from podium.server.dispatch import SOCKET, Dispatcher
+from podium.server.parameters import Check, checker, unchecked
 from podium.server.socket import rejecting
 from podium.web import LIFE_HEADER, Endpoint, endpoint, instance_id, target
 
@@ -81,7 +82,9 @@ class _Server:
     def _endpoint(self, route: Route) -> Endpoint:
         if route.name == "delete_instance":
             return endpoint(self._delete)
-        return self._instance(HANDLERS[route.name], route.permission or "") if route.built else self._signed(_not_available)
+        if not route.built:
+            return self._signed(_not_available)
+        return self._instance(HANDLERS[route.name], route.permission or "", checker(route))
 
     def _signed(self, handler: Endpoint) -> Endpoint:
         async def checked(request: Request) -> Response:
@@ -90,9 +93,9 @@ class _Server:
 
         return endpoint(checked)
 
-    def _instance(self, handler: Handler, permission: str) -> Endpoint:
+    def _instance(self, handler: Handler, permission: str, check: Check = unchecked) -> Endpoint:
         async def checked(request: Request) -> Response:
-            async with self._called(request, permission) as (caller, instance):
+            async with self._called(request, permission, check) as (caller, instance):
                 return await handler(Call(request, caller, instance))
 
         return endpoint(checked)
@@ -102,10 +105,13 @@ class _Server:
             await socket.connect(websocket, caller, instance, request_id)
 
     @asynccontextmanager
-    async def _called(self, connection: HTTPConnection, permission: str) -> AsyncIterator[tuple[Caller, Instance]]:
+    async def _called(
+        self, connection: HTTPConnection, permission: str, check: Check = unchecked
+    ) -> AsyncIterator[tuple[Caller, Instance]]:
         """The caller, who may, and the instance of its tenant, loaded."""
         caller = self._caller(connection)
         caller.require(permission)
+        check(connection)
         async with self._coordinator.using(instance_id(connection), _life(connection)) as instance:
             _in_tenant(caller, instance)
             yield caller, instance

@@ -28,6 +28,7 @@ from podium.records.instances import Instances
 from podium.records.requests import Requests
 from podium.sealing import Sealer
 from podium.server.dispatch import SOCKET, Dispatcher
+from podium.server.parameters import checker
 from podium.web import Endpoint, endpoint, instance_id
 
 _SOCKET = next(route for route in ROUTES if route.name == "agent_socket")
@@ -100,6 +101,8 @@ class Gateway:
         if route.name in self._open:
             return endpoint(self._open[route.name])
 
+        check = checker(route)
+
         async def answer(request: Request) -> Response:
             caller = self._keys.caller(request.headers.get("authorization"), request.state.request_id)
             if route.permission:
@@ -108,6 +111,7 @@ class Gateway:
                 raise NotAvailable(f"{route.method} {route.path} is part of the contract but not built yet")
             if route.owner == "coordinator":
                 return await self._proxy.forward(request, caller, instance_id(request))
+            check(request)
             return await self._called[route.name](request, caller)
 
         return endpoint(answer)

@@ -6,12 +6,28 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from podium.protocol.events import Frame
+from podium.protocol.ids import INSTANCE_ID, REFERENCE, schema_pattern
 
 T = TypeVar("T")
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Labels = dict[
-    Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")], Annotated[str, msgspec.Meta(max_length=256)]
+Labels = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")], Annotated[str, msgspec.Meta(max_length=256)]
+    ],
+    msgspec.Meta(max_length=64),
 ]
+Secrets = Annotated[
+    dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")], str], msgspec.Meta(max_length=64)
+]
+Variables = Annotated[
+    dict[
+        Annotated[str, msgspec.Meta(pattern=r"^(?!AGENT_|PODIUM_|LD_|PATH$|HOME$)[A-Za-z_][A-Za-z0-9_]{0,127}$")],
+        Annotated[str, msgspec.Meta(pattern=r"^[^\x00]*$")],
+    ],
+    msgspec.Meta(max_length=128),
+]
+AgentId = Annotated[str, msgspec.Meta(pattern=schema_pattern(INSTANCE_ID))]
+Reference = Annotated[str, msgspec.Meta(pattern=schema_pattern(REFERENCE), max_length=250)]
 MessageId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
 
 
@@ -69,12 +85,12 @@ class Deployment(msgspec.Struct, kw_only=True):
 class CreateInstance(Request):
     """`deployment_id` may be `type`, `type:version` or the full id; `agent_id` is made up where it is missing."""
 
-    deployment_id: str
-    agent_id: str | None = None
+    deployment_id: Reference
+    agent_id: AgentId | None = None
     config: dict[str, Any] = {}
     labels: Labels = {}
-    secrets: dict[str, str] | None = None
-    environment: dict[str, str] | None = None
+    secrets: Secrets | None = None
+    environment: Variables | None = None
 
 
 class LastExit(msgspec.Struct, kw_only=True):

@@ -29,10 +29,10 @@ def apply(document: Any, deltas: Iterable[Mapping[str, Any]]) -> Any:
     return document
 
 
-def depth(value: Any) -> int:
-    """How many containers lie inside each other in `value`, itself counted; counting stops beyond MAX_DEPTH."""
+def depth(value: Any, most: int = MAX_DEPTH) -> int:
+    """How many containers lie inside each other in `value`, itself counted; counting stops beyond `most`."""
     level, reached = [value], 0
-    while reached <= MAX_DEPTH:
+    while reached <= most:
         level = [container for container in level if isinstance(container, dict | list)]
         if not level:
             break

@@ -18,6 +18,7 @@ VERSION = re.compile(
     re.ASCII,
 )
 MAX_VERSION_CHARS = 128
+REFERENCE = re.compile(rf"{AGENT_TYPE.pattern}(?::{VERSION.pattern}(?:@[0-9a-f]{{8}})?)?", re.ASCII)
 _CURSOR = re.compile(r"(\d{1,18})\.(\d{1,18})", re.ASCII)
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -48,6 +49,11 @@ def new_id(prefix: str) -> str:
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     digits = [_CROCKFORD[value >> shift & 31] for shift in range(125, -1, -5)]
     return f"{prefix}_{''.join(digits)}"
+
+
+def schema_pattern(pattern: re.Pattern[str]) -> str:
+    """A pattern for the whole of a string, as a JSON schema says it."""
+    return f"^(?:{pattern.pattern})$".replace(r"\d", "[0-9]")
 
 
 def checked(kind: str, pattern: re.Pattern[str], value: str) -> str:

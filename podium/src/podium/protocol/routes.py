@@ -12,13 +12,16 @@ from podium.protocol.parameters import (
     AFTER,
     AFTER_RECORD,
     AGENT_TYPE,
-    CURSOR,
+    AT,
+    DEPLOYMENT_CURSOR,
     DEPTH,
     FOLDER,
     FOLLOW,
+    HISTORY,
     IDEMPOTENCY_KEY,
     IF_NONE_MATCH,
     IF_RANGE,
+    INSTANCE_CURSOR,
     LABEL,
     LAST_EVENT_ID,
     LAST_RECORD_ID,
@@ -74,7 +77,10 @@ class Route(msgspec.Struct, kw_only=True, frozen=True):
 
 
 JSON, SSE, BYTES, FORM = "application/json", "text/event-stream", "application/octet-stream", "multipart/form-data"
-ALWAYS = (errors.InvalidRequest, errors.InternalError, errors.Unavailable, errors.NewerFormat)
+ALWAYS = (
+    errors.InvalidRequest, errors.TooSlow, errors.TooMany, errors.HeadTooLarge, errors.InternalError, errors.Unavailable,
+    errors.NewerFormat,
+)  # fmt: skip
 """What any route can answer."""
 AUTHENTICATED = (errors.Unauthorized, errors.Forbidden)
 """What any route can answer that needs a key."""
@@ -105,7 +111,7 @@ def _route(name: str, method: str, path: str, permission: str | None, doc: str, 
         name=name, method=method, path=path, doc=doc, permission=permission, owner=owner, request=request,
         takes=takes or (JSON if request else None), parameters=(*there, *rest.pop("query", ())),
         answers=(usual, *rest.pop("also", ())) if built else (), built=built,
-        errors=(*ALWAYS, *auth, *rest.pop("fails", ()), *(() if built else (errors.NotAvailable,))), **rest,
+        errors=tuple(dict.fromkeys((*ALWAYS, *auth, *rest.pop("fails", ()), *(() if built else (errors.NotAvailable,))))), **rest,
     )  # fmt: skip
 
 
@@ -135,7 +141,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _gateway(
         "list_deployments", "GET", "/api/v1/deployments", "deployments:read", "All deployments, by type and version.",
-        response=api.Page[api.Deployment], query=(limit(MAX_PAGE, 50), CURSOR),
+        response=api.Page[api.Deployment], query=(limit(MAX_PAGE, 50), DEPLOYMENT_CURSOR),
     ),
     _gateway(
         "get_deployment", "GET", "/api/v1/deployments/{deployment_id}", "deployments:read", "One deployment.",
@@ -150,11 +156,11 @@ ROUTES: tuple[Route, ...] = (
     _gateway(
         "create_instance", "POST", "/api/v1/instances", "instances:write", "Create an instance of a deployment and start it.",
         request=api.CreateInstance, response=api.Instance, status=201, query=(IDEMPOTENCY_KEY,),
-        fails=(errors.NotFound, errors.InstanceExists, errors.IdempotencyMismatch, errors.TooMany, errors.TooLarge),
+        fails=(errors.NotFound, errors.InstanceExists, errors.IdempotencyMismatch, errors.TooLarge),
     ),
     _gateway(
         "list_instances", "GET", "/api/v1/instances", "instances:read", "Instances in the order of their ids, filtered.",
-        response=api.Page[api.Instance], query=(AGENT_TYPE, STATUS, LABEL, limit(MAX_PAGE, 50), CURSOR),
+        response=api.Page[api.Instance], query=(AGENT_TYPE, STATUS, LABEL, limit(MAX_PAGE, 50), INSTANCE_CURSOR),
     ),
     _instance("get_instance", "GET", "", "instances:read", "The instance as it is now.", response=api.Instance),
     _instance(
@@ -182,7 +188,7 @@ ROUTES: tuple[Route, ...] = (
             Answer(media=SSE, doc="The message's events, see spec/events.md."),
             Answer(status=202, body=api.Queued, doc="Accepted durably, not done yet.", headers=("Location",)),
         ),
-        fails=(errors.IdempotencyMismatch, errors.TooLarge, errors.TooMany, errors.TurnFailed, errors.InstanceFailed),
+        fails=(errors.IdempotencyMismatch, errors.TooLarge, errors.TurnFailed, errors.InstanceFailed),
     ),
     _instance(
         "list_messages", "GET", "/messages", "instances:read", "The history, oldest first.",
@@ -196,7 +202,7 @@ ROUTES: tuple[Route, ...] = (
         "events", "GET", "/events", "instances:read",
         "Every event from a cursor on, as a stream without end; with `Accept: application/json` one finite page.",
         media=SSE, gives="Events, see spec/events.md.", query=(AFTER, LAST_EVENT_ID, NAMES, limit(MAX_RECORDS, 200)),
-        also=(Answer(body=api.EventPage, doc="One page; `next_cursor` goes into `after`."),), fails=(errors.TooMany,),
+        also=(Answer(body=api.EventPage, doc="One page; `next_cursor` goes into `after`."),),
     ),
     _instance(
         "steer", "POST", "/steer", "messages:write",
@@ -220,22 +226,22 @@ ROUTES: tuple[Route, ...] = (
     # what an instance holds
     _instance(
         "state", "GET", "/state", "instances:read", "The state document as of the newest turn.", response=api.StateDocument,
-        fails=(errors.NotAvailable,),
+        fails=(errors.NotAvailable,), query=(AT,),
     ),
     _instance(
         "logs", "GET", "/logs", "logs:read",
         "The newest records of the log, oldest first. With `follow` a stream that goes on, across sleep, crash and restart.",
         response=api.Page[api.LogRecord],
         query=(LEVEL, limit(MAX_RECORDS, 100), OFFSET, FOLLOW, AFTER_RECORD, LAST_RECORD_ID),
-        also=(Answer(media=SSE, doc="Records, each with its `id`."),), fails=(errors.TooMany,),
+        also=(Answer(media=SSE, doc="Records, each with its `id`."),),
     ),
     _instance(
         "list_files", "GET", "/files", "files:read", "Names in the workspace.", response=api.Page[api.FileEntry],
-        query=(FOLDER, DEPTH), fails=(errors.TooLarge, errors.NotAvailable, errors.NotAFile, errors.Conflict),
+        query=(FOLDER, DEPTH, AT, HISTORY), fails=(errors.TooLarge, errors.NotAvailable, errors.NotAFile, errors.Conflict),
     ),
     _instance(
         "get_file", "GET", "/files/{path:path}", "files:read", "A file's bytes, whole or one range.", media=BYTES,
-        gives="The file.", query=(RANGE, IF_NONE_MATCH, IF_RANGE), headers=("ETag", "Accept-Ranges"),
+        gives="The file.", query=(AT, HISTORY, RANGE, IF_NONE_MATCH, IF_RANGE), headers=("ETag", "Accept-Ranges"),
         also=(
             Answer(status=206, media=BYTES, doc="The range.", headers=("ETag", "Content-Range")),
             Answer(status=304, doc="The content is the one you have.", headers=("ETag",)),
@@ -284,7 +290,7 @@ ROUTES: tuple[Route, ...] = (
     _gateway(
         "agent_socket", "GET", "/agent/{instance_id}", "instances:read", "The native stream over a WebSocket.", status=101,
         gives="The socket; frames of both directions are in spec/events.md.", query=(AFTER, NAMES, SOCKET_KEY),
-        fails=(errors.NotFound, errors.InstanceReplaced, errors.TooMany),
+        fails=(errors.NotFound, errors.InstanceReplaced),
     ),
 )
 # fmt: on

@@ -51,6 +51,7 @@ def errors() -> Table:
     return Table("", ("code", "status", "retryable", "what", "what to do"), rows)
 
 
+_UNBUILT = "Part of the contract, but not built yet: answers 501 `not_available`."
 _ORDER = ("platform", "deployments", "instances", "messages", "files", "config", "secrets", "keys", "coordinators")
 
 
@@ -59,7 +60,7 @@ def _route(route: Route) -> Entry:
     if route.permission:
         words.append("For administrators." if route.permission == "admin" else f"Needs the permission `{route.permission}`.")
     if not route.built:
-        words.append("Part of the contract, but not built yet: answers 501 `not_available`.")
+        words.append(_UNBUILT)
     return Entry(
         f"{route.method} {route.path.replace(':path}', '}')}", " ".join(words), list(_tables(route)) if route.built else []
     )
@@ -68,7 +69,10 @@ def _route(route: Route) -> Entry:
 def _tables(route: Route) -> Any:
     if given := [parameter for parameter in route.parameters if parameter.place != "path"]:
         described = {parameter["name"]: parameter["schema"] for parameter in _operation(route)["parameters"]}
-        rows = [(f"`{p.name}`", p.place, type_text(described[p.name]), p.doc) for p in given]
+        rows = [
+            (f"`{p.name}`", p.place, type_text(described[p.name]) if p.built else "", p.doc if p.built else f"{p.doc} {_UNBUILT}")
+            for p in given
+        ]
         yield Table("", ("parameter", "in", "type", "what"), rows)
     if route.request is not None:
         [(media, content)] = _operation(route)["requestBody"]["content"].items()

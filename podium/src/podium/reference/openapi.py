@@ -23,8 +23,9 @@ INTRODUCTION = (
     " wrong types are refused. Times are RFC 3339 in UTC. Lists are `items` and `next_cursor`, which goes into `cursor`. Every"
     " answer carries `x-request-id`: the client's own, if it sent one of 1 to 64 of `A-Za-z0-9_.:-`. HEAD answers the head of"
     " GET; other methods than these are 405 with `Allow`. There is no CORS. Errors are problem documents (RFC 9457) with a"
-    " stable `code`. Any route can answer `invalid_request`, `internal`, `unavailable` and `newer_format`, and those that need"
-    " a key `unauthorized` and `forbidden`."
+    " stable `code`. Any route can answer `invalid_request`, `too_slow`, `too_many`, `head_too_large`, `internal`,"
+    " `unavailable` and `newer_format`, and those that need a key `unauthorized` and `forbidden`. A parameter of the query that"
+    " a route does not know, or that comes twice, is refused."
 )
 
 
@@ -80,7 +81,7 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         "summary": route.doc.split(". ")[0].rstrip("."),
         "description": described,
         "tags": [tag(route)],
-        "parameters": [_parameter(parameter) for parameter in route.parameters],
+        "parameters": [_parameter(parameter) for parameter in route.parameters if parameter.built],
         "responses": _responses(route, schemas),
         "x-podium-built": route.built,
     }

@@ -29,6 +29,7 @@ class ConnectionLimits(NamedTuple):
     head_bytes: int = 32 * 1024
     head_timeout_s: float = 10.0
     body_timeout_s: float = 30.0
+    keep_alive_s: int = 75
 
 
 def connections(limits: ConnectionLimits) -> type[asyncio.Protocol]:

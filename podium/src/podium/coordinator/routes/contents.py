@@ -11,16 +11,15 @@ from podium.coordinator.routes import streams
 from podium.coordinator.routes.call import Call
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest
-from podium.web import json_response, query_flag, query_int, refuse_parameters
+from podium.protocol.parameters import MAX_DEPTH, MAX_OFFSET, MAX_RECORDS
+from podium.web import json_response, query_flag, query_int
 from podium.workspace.port import Entry, OpenFile
 
-MAX_PAGE = 1000
 CHUNK_BYTES = 256 * 1024
 
 
 async def state(call: Call) -> Response:
     """The state document as of the newest turn."""
-    refuse_parameters(call.request, "at")
     return json_response(await call.instance.state.document())
 
 
@@ -30,25 +29,23 @@ async def logs(call: Call) -> Response:
     level = request.query_params.get("level")
     if level is not None and level not in LEVELS:
         raise InvalidRequest(f"level must be one of {', '.join(LEVELS)}")
-    limit = query_int(request, "limit", 100, 1, MAX_PAGE)
+    limit = query_int(request, "limit", 100, 1, MAX_RECORDS)
     if query_flag(request, "follow"):
         return await streams.follow_logs(call, limit, level)
-    offset = query_int(request, "offset", 0, 0, 10**9)
+    offset = query_int(request, "offset", 0, 0, MAX_OFFSET)
     return json_response(api.Page(items=await call.instance.logs.read(limit, offset, level)))
 
 
 async def list_files(call: Call) -> Response:
     """Names below `path`, down to `depth` levels."""
-    refuse_parameters(call.request, "at", "history")
     path = call.request.query_params.get("path", "")
-    depth = query_int(call.request, "depth", 1, 1, 32)
+    depth = query_int(call.request, "depth", 1, 1, MAX_DEPTH)
     entries = await call.instance.host.blocking(lambda: list(call.instance.workspace.list(path, depth)))
     return json_response(api.Page(items=[_file_entry(entry) for entry in entries]))
 
 
 async def get_file(call: Call) -> Response:
     """A file's bytes, whole or one range; the entity tag changes with the content."""
-    refuse_parameters(call.request, "at", "history")
     opened: OpenFile = await call.instance.host.blocking(call.instance.workspace.open, call.request.path_params["path"])
     etag = f'"{opened.etag}"'
     headers = {"etag": etag, "accept-ranges": "bytes", "x-content-type-options": "nosniff"}

@@ -6,10 +6,9 @@ from podium.coordinator.instance import Instance
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.routes.call import Call
 from podium.protocol import api
+from podium.protocol.parameters import DEFAULT_WAIT_S
 from podium.state.port import Ended
 from podium.web import json_response, wait_s
-
-DEFAULT_WAIT_S = 50.0
 
 
 async def get_instance(call: Call) -> Response:

@@ -7,15 +7,13 @@ from starlette.responses import Response
 from podium.coordinator import feed
 from podium.coordinator.reply_stream import ReplyStream
 from podium.coordinator.routes.call import Call
-from podium.coordinator.routes.instances import DEFAULT_WAIT_S
 from podium.coordinator.stream import Position
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
 from podium.protocol.forms import form
 from podium.protocol.ids import MESSAGE_ID, checked, new_id
+from podium.protocol.parameters import DEFAULT_WAIT_S, MAX_PAGE
 from podium.web import decode, json_response, query_int, read_body, wait_s
-
-MAX_PAGE = 200
 
 
 async def send_message(call: Call) -> Response:

@@ -14,11 +14,9 @@ from podium.protocol import api
 from podium.protocol.events import dotted
 from podium.protocol.forms import SSE, Form, form
 from podium.protocol.ids import Cursor, parse_cursor
+from podium.protocol.parameters import MAX_RECORD, MAX_RECORDS
 from podium.protocol.pieces import Piece
 from podium.web import json_response, query_int, whole_number
-
-MAX_PAGE = 1000
-MAX_RECORD = 2**62
 
 
 async def events(call: Call) -> Response:
@@ -45,7 +43,7 @@ async def stream(call: Call) -> Response:
 
 
 async def _page(call: Call, position: Position, shape: Form) -> Response:
-    limit = query_int(call.request, "limit", 200, 1, MAX_PAGE)
+    limit = query_int(call.request, "limit", 200, 1, MAX_RECORDS)
     found = await call.instance.state.events_after(position.after_seq, limit)
     if shape.dotted:
         found = [msgspec.structs.replace(event, event_type=dotted(event.event_type)) for event in found]

@@ -15,10 +15,10 @@ from podium.deployments.registry import Deployment, Registry
 from podium.deployments.removal import Removal
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, TooLarge
+from podium.protocol.parameters import MAX_PAGE
 from podium.web import json_response, query_int
 
 FORM_OVERHEAD_BYTES = 64 * 1024
-MAX_PAGE = 200
 
 
 class Deployments:

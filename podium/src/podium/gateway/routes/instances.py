@@ -16,13 +16,12 @@ from podium.gateway.upstream import Upstream
 from podium.protocol import api
 from podium.protocol.errors import InstanceExists, NotFound
 from podium.protocol.ids import INSTANCE_ID, MESSAGE_ID, checked, new_id
+from podium.protocol.parameters import MAX_PAGE
 from podium.records.bounds import checked_config, checked_environment, checked_labels, checked_secrets
 from podium.records.instances import Instances, Spec, secrets_belong_to
 from podium.records.requests import Requests
 from podium.sealing import Sealer
 from podium.web import decode, json_response, query_int, read_body
-
-MAX_PAGE = 200
 
 
 class InstanceRoutes:
