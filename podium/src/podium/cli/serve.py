@@ -142,7 +142,7 @@ async def _host(
         limits=bundle_limits(settings),
     )  # fmt: skip
     limits = Limits(
-        inbox=settings.max_inbox, readers=settings.max_readers, agents=settings.max_agents,
+        inbox=settings.max_inbox, readers=settings.max_readers, events=settings.max_events, agents=settings.max_agents,
         message_bytes=settings.max_message_size_bytes, frames_per_s=settings.max_frames_per_second,
         start_timeout_s=settings.start_timeout_s,
         shutdown_timeout_s=settings.shutdown_grace_s,

@@ -135,6 +135,9 @@ class Settings:
     )]
     max_inbox: Annotated[int, Setting("MAX_INBOX", kinds.COUNT, "1000", "Messages that may wait in one instance's inbox.")]
     max_agents: Annotated[int, Setting("MAX_AGENTS", kinds.COUNT, "1000", "Instances one coordinator keeps awake at once.")]
+    max_events: Annotated[int, Setting(
+        "MAX_EVENTS", kinds.COUNT, "100000", "Events kept of each instance; the oldest beyond are dropped after a turn.",
+    )]
     max_readers: Annotated[int, Setting("MAX_READERS", kinds.COUNT, "1000", "Event streams open on one instance at once.")]
     max_sockets: Annotated[int, Setting("MAX_SOCKETS", kinds.COUNT, "10000", "WebSockets one gateway holds open at once.")]
     max_frames_per_second: Annotated[int, Setting(

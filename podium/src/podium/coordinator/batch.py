@@ -54,6 +54,11 @@ class Batch:
         return bool(self._groups)
 
     @property
+    def first_seq(self) -> int:
+        """The number of its first event."""
+        return self._groups[0].first_seq
+
+    @property
     def last(self) -> Cursor:
         """The cursor of a reader that has seen it."""
         return self._groups[-1].last

@@ -253,6 +253,7 @@ class Driver:
         self._stream.publish(begun.events)
         result = await turn.run(begun.entry, attempt, begun.said)
         self._failures = 0
+        await self._state.prune_events(self._host.limits.events)
         await self._tell(begun.entry, attempt, result)
         self._move(Trigger.TURN_ENDED if isinstance(result, Done) else Trigger.DIED)
         return isinstance(result, Done)

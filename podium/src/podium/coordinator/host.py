@@ -26,6 +26,7 @@ class Limits:
     inbox: int = 1000
     steers: int = 100
     readers: int = 1000
+    events: int = 100_000
     agents: int = 1000
     message_bytes: int = 1024 * 1024
     frames_per_s: float = 100.0

@@ -1,7 +1,8 @@
 """The events of one message as they come, until its `complete` or last `error`; ended early where the agent cannot be started.
 
 A start that fails before the first event is an error of the request (503 `instance_failed`); after the headers have gone all that
-is left is a last `status`, and a client that asks again gets the error.
+is left is a last `status`, and a client that asks again gets the error. So does the stream of a message whose last event is no
+longer kept.
 """
 
 import asyncio
@@ -23,9 +24,12 @@ ENDS = frozenset({"complete", "error"})
 
 
 class ReplyStream:
-    """Read once: `begin`, then `pieces`. Holds the instance loaded until `pieces` has ended."""
+    """Read once: `begin`, then `pieces`. Holds the instance loaded until `pieces` has ended.
 
-    def __init__(self, instance: Instance, message_id: str, position: Position, form: Form) -> None:
+    `until_seq` is where a message ends at the latest that is done already.
+    """
+
+    def __init__(self, instance: Instance, message_id: str, position: Position, form: Form, until_seq: int | None = None) -> None:
         self._instance = instance
         self._message_id = message_id
         self._position = position
@@ -34,19 +38,21 @@ class ReplyStream:
         self._batches = instance.stream.read(position.after_seq, HEARTBEAT_S)
         self._next: asyncio.Future[Batch] | None = None
         self._ready: list[Encoded] = []
+        self._until_seq = until_seq
+        self._over = until_seq is not None and position.after_seq >= until_seq
 
     async def begin(self) -> None:
         """Return with the first events there, or after PATIENCE_S without; InstanceFailed where the start failed meanwhile."""
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while not self._failed() and not self._ready:
+                while not self._failed() and not self._ready and not self._over:
                     await self._wait()
         except TimeoutError:
             return
         except StopAsyncIteration:
             await self.close()
             return
-        if not self._ready:
+        if not self._ready and not self._over:
             error = self._outcome.exception()
             await self.close()
             assert isinstance(error, PodiumError)
@@ -64,7 +70,7 @@ class ReplyStream:
                         yield piece
                         if piece.last:
                             return
-                    if self._failed():
+                    if self._over or self._failed():
                         break
                     if not await self._wait():
                         yield Piece(self._form.heartbeat)
@@ -102,6 +108,7 @@ class ReplyStream:
         done, self._next = self._next, None
         batch = done.result()
         self._ready += [event for event in batch.events if event.message_id == self._message_id]
+        self._over = bool(batch) and self._until_seq is not None and batch.last.seq >= self._until_seq
         return bool(batch)
 
     def _failed(self) -> bool:

@@ -118,6 +118,8 @@ class Stream:
             while not self._closed:
                 news = self._news
                 batch = self._from_memory(after_seq) or await self._from_log(after_seq)
+                if batch and batch.first_seq != after_seq + 1:
+                    return  # what came next is no longer kept: whoever asks again with its cursor is told
                 if batch:
                     after_seq = batch.last.seq
                     yield batch

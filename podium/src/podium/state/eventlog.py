@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from podium.state.operation import Tables
 
 PAGE_BYTES = 4 * 1024 * 1024
+PRUNED_AT_ONCE = 2000
 _COLUMNS = "seq, epoch, event_type, message_id, attempt, ts, content"
 
 
@@ -83,6 +84,19 @@ def join_parts(contents: Iterable[dict[str, Any]]) -> str:
     for content in contents:
         parts.setdefault(content.get("part"), []).append(str(content.get("text", "")))
     return "\n".join(text for pieces in parts.values() if (text := "".join(pieces)))
+
+
+def excess(tables: "Tables", keep: int) -> int:
+    """How many events there are beyond `keep`."""
+    return tables.head.seq - tables.oldest - keep + 1
+
+
+def prune(tables: "Tables", keep: int) -> None:
+    """Drop the oldest events beyond `keep`, PRUNED_AT_ONCE at most, and none of an attempt that is open."""
+    running = cast("int | None", tables.db.execute("SELECT min(first_seq) FROM attempts WHERE outcome IS NULL").get)
+    below = min(tables.oldest + PRUNED_AT_ONCE, tables.head.seq - keep + 1, running or tables.head.seq)
+    tables.db.execute("DELETE FROM events WHERE seq < ?", (below,))
+    tables.oldest = first_seq(tables.db)
 
 
 def begin_epoch(db: apsw.Connection, epoch: int, reason: str, now: int) -> None:

@@ -26,6 +26,7 @@ class Tables:
         """Read what is in memory anew."""
         self.document.reload(self.db)
         self.head: Cursor = eventlog.head(self.db)
+        self.oldest = eventlog.first_seq(self.db)
 
 
 class Operation(msgspec.Struct, frozen=True, array_like=True):

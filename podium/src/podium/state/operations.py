@@ -96,6 +96,15 @@ class Append(Operation, frozen=True, array_like=True, tag="append"):
         return turns.append_group(tables, self.group, self.now)
 
 
+class PruneEvents(Operation, frozen=True, array_like=True, tag="prune_events"):
+    """Drop events that are older than those to be kept."""
+
+    keep: int
+
+    def apply(self, tables: Tables) -> None:
+        eventlog.prune(tables, self.keep)
+
+
 class EndTurn(Operation, frozen=True, array_like=True, tag="end_turn"):
     """End a turn: the joint commit."""
 
@@ -292,6 +301,7 @@ OPERATIONS = (
     | Accept
     | BeginNext
     | Append
+    | PruneEvents
     | EndTurn
     | FailAttempt
     | DropPending

@@ -283,6 +283,9 @@ class StateStore(Protocol):
     async def append(self, group: Group) -> list[Event]:
         """Log a group of events and deltas and the frame number they end at; return the events with their numbers."""
 
+    async def prune_events(self, keep: int) -> None:
+        """Drop some of the oldest events where there are many more than `keep`; none of an attempt that is open."""
+
     async def end_turn(self, end: TurnEnd) -> Committed:
         """Durable. The transaction that is the turn."""
 

@@ -168,6 +168,10 @@ class SqliteState:
         events: list[Event] = await self._machine.run(operations.Append(group, self._now()))
         return events
 
+    async def prune_events(self, keep: int) -> None:
+        if eventlog.excess(self._machine.tables, keep) >= eventlog.PRUNED_AT_ONCE:
+            await self._machine.run(operations.PruneEvents(keep))
+
     async def end_turn(self, end: TurnEnd) -> Committed:
         committed: Committed = await self._machine.run(operations.EndTurn(end, self._now()))
         return committed

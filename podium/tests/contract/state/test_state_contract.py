@@ -260,3 +260,18 @@ async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:
     state = await make_state(tmp_path / "state.db")
     assert (await state.document(), await state.events_after(0, 100), await state.message("m1")) == expected
     await state.close(clean=False)
+
+
+async def test_old_events_are_dropped_but_not_those_of_an_open_attempt(state: StateStore) -> None:
+    attempt = await begin(state)
+    for n in range(30):
+        await state.append(Group(launch_id="l1", n=n + 1, events=[NewEvent("update", {"text": "x"}, "m1", 1)] * 100))
+    await state.prune_events(500)
+    assert (await state.overview()).first_seq == 1
+    await state.end_turn(end_of(attempt))
+    for _ in range(3):
+        await state.prune_events(500)
+    overview = await state.overview()
+    assert 500 <= overview.head.seq - overview.first_seq + 1 < 2500
+    assert (await state.events_after(0, 1))[0].seq == overview.first_seq
+    assert (await begin(state, "m2", "l2")).first_seq == overview.head.seq + 1

@@ -265,6 +265,19 @@ async def test_there_is_a_limit_to_readers_and_who_leaves_makes_room(tmp_path: P
     await instance.state.close(clean=False)
 
 
+async def test_a_reader_behind_what_is_kept_is_ended_and_told_when_it_asks_again(instance: Instance) -> None:
+    await instance.publish(5000)
+    instance.stream._recent.clear()
+    slow = reader(instance, 0)
+    seen = (await anext(slow))[-1].seq
+    for _ in range(3):
+        await instance.state.prune_events(100)
+    kept = (await instance.state.overview()).first_seq
+    assert kept > seen + 1
+    assert [batch async for batch in slow] == []
+    assert await instance.stream.position(Cursor(1, seen)) == (kept - 1, [Reset(first_seq=kept)])
+
+
 async def test_the_end_of_the_stream_ends_its_readers(instance: Instance) -> None:
     await instance.publish(3)
     waiting = [asyncio.create_task(_all(instance, after)) for after in (0, 3)]

@@ -11,7 +11,7 @@ from podium.coordinator.stream import Position
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
 from podium.protocol.forms import form
-from podium.protocol.ids import MESSAGE_ID, checked, new_id
+from podium.protocol.ids import MESSAGE_ID, Cursor, checked, new_id
 from podium.protocol.parameters import DEFAULT_WAIT_S, MAX_PAGE
 from podium.web import decode, json_response, query_int, read_body, wait_s
 
@@ -75,7 +75,9 @@ async def _streamed(call: Call, message_id: str, document: dict[str, Any], origi
         position = await instance.stream.position(going_on)
     elif accepted.duplicate:
         first = await instance.state.first_seq(message_id)
-        position = position if first is None else Position(first - 1, [])
-    reply = ReplyStream(instance, message_id, position, shape)
+        before = Cursor(instance.stream.head.epoch, (first or 0) - 1)
+        position = position if first is None else await instance.stream.position(before)
+    until_seq = instance.stream.head.seq if accepted.done else None
+    reply = ReplyStream(instance, message_id, position, shape, until_seq)
     await reply.begin()
     return feed.respond(call.request, reply.pieces(), shape)
