@@ -2,18 +2,27 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from podium.client import AsyncPodium
 from podium.protocol import errors
 from podium.protocol.api import MessageStatus
 from podium.protocol.events import Event
 from tests.e2e.test_failures import variant
-from tests.support.platform import Platform, deploy, until
+from tests.support.platform import Platform, deploy, running_platform, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def platform() -> AsyncIterator[Platform]:
+    """One that does not wait long for agents that heed no stop, nor before it starts a part again."""
+    async with running_platform(STOP_GRACE="1500ms", RESTART_PAUSE="500ms") as running:
+        yield running
 
 
 async def ended(client: AsyncPodium, agent: str, message_id: str) -> MessageStatus:
@@ -66,9 +75,13 @@ async def test_a_stopped_turn_keeps_what_it_has_done(client: AsyncPodium, agent:
         await client.stop(agent)
 
 
-@pytest.mark.parametrize("verb", ["spin", "deny"])
-async def test_an_agent_out_of_control_is_killed_and_its_turn_undone(client: AsyncPodium, agent: str, verb: str) -> None:
+@pytest.mark.parametrize("verb", ["spin", "deny", "hang"])
+async def test_an_agent_out_of_control_is_killed_and_its_turn_undone(
+    platform: Platform, client: AsyncPodium, agent: str, verb: str
+) -> None:
     await begin(client, agent, verb, "m1")
+    if verb == "hang":
+        platform.agent(agent).suspend()
     await client.stop(agent)
     status = await ended(client, agent, "m1")
     assert status.error
@@ -205,15 +218,16 @@ async def test_a_stop_ends_the_wait_for_an_answer(client: AsyncPodium, agent: st
 
 
 async def test_the_time_of_a_turn_stands_still_while_it_waits(platform: Platform, client: AsyncPodium, tmp_path: Path) -> None:
-    """One turn waits for an answer while another of the same deployment is ended by its time limit, twice."""
+    """One turn waits for an answer while others of its deployment are ended by their time limit, under two coordinators."""
     limit = 'turn_timeout = "2s"\nmax_attempts = 1'
     deployment = await deploy(client, variant(tmp_path, "patient", {'turn_timeout = "20s"': limit}), tmp_path)
     asking, hanging = [(await client.create(deployment)).instance_id for _ in range(2)]
     await begin(client, asking, "ask 0 left?", "m1", "tool_question_requested")
-    for _ in range(2):
-        with pytest.raises(errors.TurnFailed, match="longer than"):
-            await client.send(hanging, "hang")
-        await kill_coordinator(platform)
+    with pytest.raises(errors.TurnFailed, match="longer than"):
+        await client.send(hanging, "hang")
+    await kill_coordinator(platform)
+    with pytest.raises(errors.TurnFailed, match="longer than"):
+        await client.send(hanging, "hang")
     await client.answer(asking, "m1.1", "yes")
     status = await ended(client, asking, "m1")
     assert status.reply

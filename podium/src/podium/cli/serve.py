@@ -145,7 +145,7 @@ async def _host(
         inbox=settings.max_inbox, readers=settings.max_readers, events=settings.max_events, agents=settings.max_agents,
         message_bytes=settings.max_message_size_bytes, frames_per_s=settings.max_frames_per_second,
         start_timeout_s=settings.start_timeout_s,
-        shutdown_timeout_s=settings.shutdown_grace_s,
+        stop_grace_s=settings.stop_grace_s, shutdown_timeout_s=settings.shutdown_grace_s,
     )  # fmt: skip
     return Host(
         directory=directory, launcher=ProcessLauncher(directory.launcher_socket), registry=Registry(store, settings.environment),

@@ -149,6 +149,9 @@ class Settings:
     start_timeout_s: Annotated[float, Setting(
         "START_TIMEOUT", kinds.DURATION, "30s", "How long an agent may take from its start until it is ready.",
     )]
+    stop_grace_s: Annotated[float, Setting(
+        "STOP_GRACE", kinds.DURATION, "5s", "How long an agent may take to end a turn that was stopped before it is killed.",
+    )]
     shutdown_grace_s: Annotated[float, Setting(
         "SHUTDOWN_GRACE", kinds.DURATION, "10s", "How long an agent may take to end before it is killed.",
     )]

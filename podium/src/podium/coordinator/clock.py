@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 
 class TurnClock:
-    """Calls `run_out` once `limit_s` seconds have passed in which it was not held; None never does. Starts at once."""
+    """Calls `run_out` once `limit_s` seconds of `loop` have passed in which it was not held; None never does. Starts at once."""
 
-    def __init__(self, limit_s: float | None, run_out: Callable[[], None]) -> None:
+    def __init__(self, limit_s: float | None, run_out: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
         self._left_s = limit_s
         self._run_out = run_out
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._since = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.go_on()

@@ -36,7 +36,6 @@ class Limits:
     idle_check_timeout_s: float = 10.0
     shutdown_timeout_s: float = 10.0
     return_timeout_s: float = 30.0
-    stop_ack_s: float = 1.0
     stop_grace_s: float = 5.0
     retry_first_s: float = 1.0
     retry_most_s: float = 300.0

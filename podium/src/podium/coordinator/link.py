@@ -59,6 +59,7 @@ class Link:
         self.uid = uid
         self.received_n = received_n
         self.connected = asyncio.Event()
+        self.heard_at = 0.0
         self._server: asyncio.AbstractServer | None = None
         self._connection: _Connection | None = None
         self.strangers = 0
@@ -126,7 +127,7 @@ class Link:
             frame, size_bytes = self._held.popleft()
             frames.append(frame)
             self._held_bytes -= size_bytes
-        if self._connection and self._has_room():
+        if self._connection and not self.full:
             self._connection.resume()
         return frames
 
@@ -143,9 +144,19 @@ class Link:
             self.path.unlink()
         self._news.set()
 
-    def waits_for(self, frame_id: str) -> bool:
-        """Whether the agent has not acknowledged this frame."""
-        return frame_id in self._unacknowledged
+    def ping(self) -> None:
+        """Ask for a sign of life, which `heard_at` tells of."""
+        self.send(Ping())
+
+    @property
+    def full(self) -> bool:
+        """Whether no more is read from the agent until what has come is taken."""
+        return len(self._held) >= MAX_HELD_FRAMES or self._held_bytes >= MAX_HELD_BYTES
+
+    @property
+    def pid(self) -> int | None:
+        """The process that is connected."""
+        return self._connection.pid if self._connection else None
 
     async def silent(self) -> None:
         """Return once there is no connection, so that nothing more can arrive from a process that has ended."""
@@ -190,10 +201,7 @@ class Link:
         self._held_bytes += size_bytes
         self._unacknowledged_bytes += size_bytes
         self._news.set()
-        return self._has_room()
-
-    def _has_room(self) -> bool:
-        return len(self._held) < MAX_HELD_FRAMES and self._held_bytes < MAX_HELD_BYTES
+        return not self.full
 
     def broke(self, error: FrameError) -> None:
         """The agent does not speak the protocol."""
@@ -206,6 +214,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, link: Link) -> None:
         self.lost = asyncio.Event()
+        self.pid: int | None = None
         self._link = link
         self._reader = FrameReader()
         self._known = False
@@ -216,7 +225,7 @@ class _Connection(asyncio.Protocol):
         transport = cast(asyncio.Transport, transport)  # uvloop's own class is not registered as one
         self._transport = transport
         self._link.strangers += 1
-        uid = _peer_uid(transport.get_extra_info("socket"))
+        self.pid, uid = _peer(transport.get_extra_info("socket"))
         wanted = os.getuid() if self._link.uid is None else self._link.uid
         if uid != wanted or self._link.strangers > MAX_STRANGERS:
             _logger.warning("a stranger was refused", launch_id=self._link.launch_id, uid=uid)
@@ -258,6 +267,7 @@ class _Connection(asyncio.Protocol):
         frame = _decoder.decode(payload)
         check_document(payload)
         if self._known:
+            self._link.heard_at = asyncio.get_running_loop().time()
             if not self._link.take(frame, len(payload)) and self._transport:
                 self._transport.pause_reading()
             return
@@ -276,9 +286,10 @@ class _Connection(asyncio.Protocol):
         self.drop()
 
 
-def _peer_uid(sock: socket.socket) -> int:
-    _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
-    return int(uid)
+def _peer(sock: socket.socket) -> tuple[int, int]:
+    """The process at the other end and its uid."""
+    pid, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")))
+    return int(pid), int(uid)
 
 
 def _listening_socket(path: Path, uid: int | None) -> socket.socket:

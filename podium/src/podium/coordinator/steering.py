@@ -11,6 +11,7 @@ import msgspec
 
 from podium.coordinator.host import Limits
 from podium.coordinator.session import Session
+from podium.coordinator.stopping import out_of_control
 from podium.coordinator.stream import Stream
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Failed, Work
@@ -27,7 +28,7 @@ class _Turn(NamedTuple):
     session: Session
     work: Work
     given: set[str]
-    timers: list[asyncio.TimerHandle]
+    watches: list[asyncio.Task[None]]
 
 
 class Steering:
@@ -84,8 +85,8 @@ class Steering:
         """The turn has ended."""
         turn, self._turn = self._turn, None
         self._missed = False
-        for timer in turn.timers if turn else ():
-            timer.cancel()
+        for watch in turn.watches if turn else ():
+            watch.cancel()
 
     async def _look(self) -> None:
         async with self._looking:
@@ -111,16 +112,13 @@ class Steering:
                 self._stop(turn, frame_id)
 
     def _stop(self, turn: _Turn, frame_id: str) -> None:
-        """An agent that is heard of has a while to end its turn; one that does not even take the frame is out of control."""
         turn.session.link.send(StopTurn(id=frame_id, message_id=turn.work.message_id))
         turn.work.stopping = True
-        loop = asyncio.get_running_loop()
-        turn.timers.append(loop.call_later(self._limits.stop_ack_s, self._unheard, turn, frame_id))
-        turn.timers.append(loop.call_later(self._limits.stop_grace_s, turn.work.expire, _STOPPED))
+        turn.watches.append(asyncio.create_task(self._watch(turn)))
 
-    def _unheard(self, turn: _Turn, frame_id: str) -> None:
-        if turn.session.link.waits_for(frame_id):
-            turn.work.expire(_STOPPED)
+    async def _watch(self, turn: _Turn) -> None:
+        await out_of_control(turn.session.link, self._limits)
+        turn.work.expire(_STOPPED)
 
 
 def _bound(content: Any) -> None:

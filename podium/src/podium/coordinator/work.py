@@ -85,7 +85,8 @@ class Work:
         """Let it take `limit_s`, of which it `had_s`, without the time it waits for people."""
         message = f"{self.kind} took longer than {limit_s or 0:g} s"
         left_s = None if limit_s is None else limit_s - had_s
-        self._clock = TurnClock(left_s, lambda: self.expire(Failed("timeout", "turn_timeout", message)))
+        failed = Failed("timeout", "turn_timeout", message)
+        self._clock = TurnClock(left_s, lambda: self.expire(failed), asyncio.get_running_loop())
         if self.waiting:
             self._clock.hold()
 

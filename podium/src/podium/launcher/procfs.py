@@ -1,10 +1,12 @@
 """What /proc says about processes. Every reader takes a process that is gone for an answer, not for an error."""
 
+import os
 from pathlib import Path
 
 import msgspec
 
 _PROC = Path("/proc")
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _GONE = (FileNotFoundError, ProcessLookupError)
 
 
@@ -36,6 +38,16 @@ def read_stat(pid: int) -> Stat | None:
     # The name in parentheses may itself hold spaces and parentheses: count the fields from the last one.
     fields = line[line.rindex(b")") + 2 :].split()
     return Stat(session=int(fields[3]), start_time=int(fields[19]))
+
+
+def read_cpu_s(pid: int) -> float:
+    """How many seconds of processors a process has used, all its threads together; 0 where it is gone."""
+    try:
+        line = (_PROC / str(pid) / "stat").read_bytes()
+    except _GONE:
+        return 0.0
+    user, system = line[line.rindex(b")") + 2 :].split()[11:13]
+    return (int(user) + int(system)) / _TICKS_PER_S
 
 
 def read_status(pid: int) -> Status | None:

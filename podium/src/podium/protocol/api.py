@@ -28,6 +28,8 @@ Variables = Annotated[
 ]
 AgentId = Annotated[str, msgspec.Meta(pattern=schema_pattern(INSTANCE_ID))]
 Reference = Annotated[str, msgspec.Meta(pattern=schema_pattern(REFERENCE), max_length=250)]
+Attachments = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=64)]
+Earlier = Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)]
 MessageId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
 
 
@@ -140,8 +142,8 @@ class SendMessage(Request):
 
     text: str
     role: Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = "user"
-    attachments: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=64)] = []
-    messages: Annotated[list[dict[str, Any]], msgspec.Meta(max_length=1000)] = []
+    attachments: Attachments = []
+    messages: Earlier = []
     id: MessageId | None = None
 
     def document(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from podium.protocol.api import MessageId
+from podium.protocol.api import Attachments, Earlier, MessageId
 from podium.protocol.errors import InvalidRequest
 
 
@@ -18,8 +18,8 @@ class MessageContent(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """What the message says."""
 
     text: str
-    messages: list[dict[str, Any]] = []
-    attachments: list[dict[str, Any]] = []
+    messages: Earlier = []
+    attachments: Attachments = []
 
 
 class ProcessMessage(_Frame, tag="process_message"):

@@ -198,3 +198,27 @@ async def test_readers_on_both_ends_of_many_sockets(platform: Platform, agent: s
         await one.send("process_message", content={"text": "tokens 200 0"})
         first, second = await asyncio.gather(read(one), read(other))
     assert first == second == list(range(first[0], first[-1] + 1))
+
+
+async def test_a_turn_is_steered_answered_and_stopped(platform: Platform, client: AsyncPodium, agent: str) -> None:
+    async with socket(platform, agent) as ws:
+        await ws.send("steer", id="s0", content="early")
+        refused = await ws.until("receipt")
+        assert (refused["id"], refused["disposition"], refused["code"]) == ("s0", "rejected", "no_turn")
+        earlier = [{"role": "user", "text": "before"}]
+        await ws.send("process_message", id="m1", content={"text": "listen 1 0", "messages": earlier})
+        await ws.until("update")
+        await ws.send("steer", id="s1", content={"go": "left"})
+        assert (await ws.until("receipt", id="s1"))["disposition"] == "injected"
+        await ws.events_until("complete")
+        await ws.send("process_message", id="m2", content={"text": "ask 0 left?"})
+        await ws.events_until("tool_question_requested")
+        await ws.send("answer", id="a1", request_id="m2.1", content="yes")
+        await ws.events_until("complete")
+        await ws.send("process_message", id="m3", content={"text": "hang"})
+        await ws.events_until("update")
+        await ws.send("stop_turn", id="x1", message_id="m3")
+        events = await ws.events_until("complete")
+        assert events[-1]["content"]["stop_reason"] == "stopped"
+    replies = [message.reply.text for message in await client.messages(agent) if message.reply]
+    assert replies == ['listening\n[1, [{"go": "left"}]]', '[1, "yes"]', "begun"]

@@ -9,7 +9,8 @@ from podium.auth import Caller
 from podium.coordinator import feed
 from podium.coordinator.instance import Instance
 from podium.coordinator.routes.call import Call
-from podium.protocol.errors import InvalidRequest, NotAvailable
+from podium.protocol.api import SendMessage
+from podium.protocol.errors import InvalidRequest
 from podium.protocol.events import Receipt
 from podium.protocol.forms import form
 from podium.protocol.frames import AnswerRequest, ClientFrame, ProcessMessage, SteerTurn, StopTurn, read_frame
@@ -67,8 +68,7 @@ async def take(instance: Instance, caller: Caller, frame: ClientFrame) -> Receip
 
 
 async def _message(instance: Instance, frame: ProcessMessage, message_id: str, origin: dict[str, str]) -> Receipt:
-    if frame.content.messages:
-        raise NotAvailable("content.messages is part of the contract but not built yet: an agent keeps its own history")
-    document = {"text": frame.content.text, "role": ROLE, "attachments": frame.content.attachments}
+    said = frame.content
+    document = SendMessage(text=said.text, role=ROLE, attachments=said.attachments, messages=said.messages).document()
     accepted = await instance.accept(message_id, "message", document, origin)
     return Receipt(id=message_id, disposition="duplicate" if accepted.duplicate else "queued")
