@@ -21,6 +21,7 @@ Unset, a point is one call that compares None. The points, in the order of a mes
     acknowledged        the agent was told that its frames are stored
     failing             an attempt has failed; its outcome is not recorded
     killing             a process is about to be killed
+    replacing           a process has ended so that another one takes its place
     parking             the process of an agent that goes to sleep has ended
     parked              the instance is recorded as asleep
 """
@@ -35,7 +36,7 @@ VARIABLE = "PODIUM_CRASH_AT"
 POINTS = frozenset(
     (
         "accepted", "launching", "launched", "started", "begun", "handed-over", "grouped", "ending", "ended", "acknowledged",
-        "failing", "killing", "parking", "parked",
+        "failing", "killing", "replacing", "parking", "parked",
     )
 )  # fmt: skip
 

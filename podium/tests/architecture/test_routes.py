@@ -67,7 +67,7 @@ PERMISSIONS = {
 }  # fmt: skip
 OPEN = {"health", "ready", "metrics", "openapi", "docs"}
 """Health needs no key; neither do pages that say nothing about anybody."""
-BY_THE_COORDINATOR_ITSELF = {"delete_instance"}
+BY_THE_COORDINATOR_ITSELF = {"delete_instance", "patch_instance"}
 
 
 def place(route: Route) -> tuple[str, str]:

@@ -31,7 +31,9 @@ from podium.protocol.api import (
     LogRecord,
     MessageStatus,
     Page,
+    PatchInstance,
     Reply,
+    RestartInstance,
     SendMessage,
     StateDocument,
     Steer,
@@ -184,6 +186,38 @@ class AsyncPodium:
         """Wake an instance. Returns it as it stands: `ready` or `running`, or where it was after `wait_s`."""
         return await self._lifecycle(instance_id, "wake", frozenset({"ready", "running"}), wait_s)
 
+    async def update(
+        self,
+        instance_id: str,
+        *,
+        config: Mapping[str, Any] | None = None,
+        labels: Mapping[str, str | None] | None = None,
+        deployment: str | None = None,
+        wait_s: float = 60.0,
+    ) -> Instance:
+        """Change an instance; in `config` and `labels` None removes. A new deployment runs after the turn in flight.
+
+        Returns it as it stands; `upgrade` says where a new deployment does not run yet after `wait_s`, or could not be started.
+        """
+        waiting = Waiting(wait_s)
+        body = PatchInstance(
+            config=None if config is None else dict(config), labels=None if labels is None else dict(labels),
+            deployment_id=deployment,
+        )  # fmt: skip
+        params, path = {"wait": waiting.step_s()}, _path(instance_id)
+        request = Request(method="PATCH", path=path, body=body, params=params, wait_s=waiting.step_s())
+        answer = await self._transport.call(request)
+        instance = answer.read(Instance)
+        while answer.status == 202 and _is_pending(instance) and await waiting.look_again():
+            instance = await self.instance(instance_id)
+        return instance
+
+    async def restart(self, instance_id: str, *, now: bool = False, wait_s: float = 60.0) -> Instance:
+        """End an instance's process between two turns and start it anew; `now` gives the turn in flight up, which runs again."""
+        path, body = f"{_path(instance_id)}/restart", RestartInstance(now=now)
+        request = post(path, body=body, params={"wait": min(wait_s, 50.0)}, wait_s=min(wait_s, 50.0))
+        return (await self._transport.call(request)).read(Instance)
+
     async def _lifecycle(self, instance_id: str, verb: str, aims: frozenset[str], wait_s: float) -> Instance:
         waiting = Waiting(wait_s)
         request = post(f"{_path(instance_id)}/{verb}", params={"wait": waiting.step_s()}, wait_s=waiting.step_s())
@@ -325,6 +359,10 @@ class AsyncPodium:
             method="GET", path=f"{_path(instance_id)}/files/{quote(path)}", headers={"Accept": "*/*"}, max_bytes=max_bytes
         )
         return (await self._transport.call(request)).content
+
+
+def _is_pending(instance: Instance) -> bool:
+    return instance.upgrade is not None and instance.upgrade.status == "pending"
 
 
 def _get(path: str) -> Request:

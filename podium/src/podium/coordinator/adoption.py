@@ -16,7 +16,7 @@ from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.logs import AgentLog
 from podium.coordinator.turn import close_attempt
-from podium.coordinator.work import Work
+from podium.coordinator.work import UPGRADE, Work
 from podium.deployments.environment import EnvironmentFailed
 from podium.launcher.leftovers import end_leftover
 from podium.launcher.port import Exit
@@ -25,8 +25,8 @@ from podium.protocol.errors import PodiumError
 from podium.records.instances import Spec
 from podium.state.port import COUNTED, Attempt, Ended, Entry, Launch, StateStore
 
-ASKED, IDLE, STOPPING = "hibernate", "idle", "stopping"
-"""Why an agent is asked to shut down."""
+ASKED, IDLE, STOPPING, RESTART = "hibernate", "idle", "stopping", "restart"
+"""Why an agent is asked to shut down; or for an UPGRADE."""
 MANIFEST_TIMEOUT_S = 10.0
 
 
@@ -103,7 +103,7 @@ class Recovery:
     def _lives(self, launch: Launch) -> bool:
         """Whether its process runs, and should: one that was to be ended is ended."""
         process = self._found.get(launch.launch_id)
-        stopping = launch.hook is not None and launch.hook.reason == STOPPING
+        stopping = launch.hook is not None and launch.hook.reason in (STOPPING, RESTART, UPGRADE)
         return process is not None and process.exit is None and launch.ended is None and launch.killed is None and not stopping
 
     async def _close(self, launch: Launch, attempt: Attempt | None) -> None:

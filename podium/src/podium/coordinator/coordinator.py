@@ -177,6 +177,13 @@ class Coordinator:
             instance.stir()
         return instance
 
+    async def refresh(self, instance: Instance, wait_s: float) -> None:
+        """See that an instance follows its record, which has changed; `wait_s` is for a change of its deployment."""
+        async with self._locks.hold(instance.spec.instance_id):  # one after the other, so that none brings back what was before
+            newer = await self._spec(instance.spec.instance_id)
+            instance.spec.follow(newer)
+        await instance.follow(newer, wait_s)
+
     async def delete(self, instance_id: str) -> None:
         """Stop the instance and remove it; a tombstone keeps its epoch. Idempotent."""
         async with self._locks.hold(instance_id):

@@ -6,27 +6,30 @@ The status changes here and nowhere else, by the table of `lifecycle`.
 import asyncio
 import contextlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from podium import log
 from podium.coordinator.adoption import ASKED, IDLE, STOPPING, Adoptable, parking
 from podium.coordinator.awake import Awake
 from podium.coordinator.backoff import delay_s
+from podium.coordinator.boundary import Boundary
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status, Trigger, after
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.session import Session
-from podium.coordinator.start import Start, StartFailed, revision
+from podium.coordinator.start import Start, StartFailed
 from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.turn import Turn, completed
+from podium.coordinator.upgrade import Upgrade
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.protocol.api import MessageStatus
 from podium.protocol.errors import InstanceFailed
-from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, ConfigUpdate, IdleCheck, IdleReply, Shutdown
+from podium.protocol.messages import HOOK_IDLE, HOOK_SHUTDOWN, IdleCheck, IdleReply, Shutdown
 from podium.records.instances import Spec
 from podium.state.port import Attempt, Begun, Entry, Hook
 from podium.workspace.port import Workspace
@@ -55,6 +58,7 @@ class Driver:
         self.status = status
         self.reason = reason
         self.sleep_asked = False
+        self.starts = 0
         self._host = host
         self._spec = spec
         self._uid = uid
@@ -75,7 +79,9 @@ class Driver:
         self._failures = 0
         self._hooks = 0
         self._adopted: tuple[Start, Adoptable] | None = None
-        self._updates = 0
+        self._started_at = datetime.min.replace(tzinfo=UTC)
+        self.upgrade = Upgrade(host, spec, state, stream, self._upgrading)
+        self._boundary = Boundary(host, spec, state, self.upgrade)
 
     @property
     def awake(self) -> bool:
@@ -104,8 +110,22 @@ class Driver:
         self.sleep_asked = found.launch.hook is not None and found.launch.hook.reason == ASKED
 
     def notice(self) -> None:
-        """Something that concerns a running process has changed; a sleeping agent is not woken by it."""
+        """What the instance is run with has changed; a sleeping agent is not woken by it, a failed one is tried again."""
         self._news.set()
+        if self.status is Status.FAILED:
+            self._entry.set()
+
+    def restart(self, *, now: bool) -> None:
+        """End the process between two turns and start it anew; `now` gives the turn in flight up, to be run again."""
+        self._boundary.restart_asked = True
+        if now and self._session and self.status is Status.RUNNING:
+            self._session.interrupt("restarted", "the instance was restarted")
+        self.stir()
+
+    @property
+    def changed(self) -> asyncio.Event:
+        """Is set at the next change of the status, or of an upgrade."""
+        return self._changed
 
     async def until(self, condition: Callable[[], bool], wait_s: float) -> None:
         """Return once `condition` holds, which is looked at when the status changes, or after `wait_s` seconds."""
@@ -132,6 +152,7 @@ class Driver:
         await self._abandon("deleted")
 
     async def _abandon(self, reason: str) -> None:
+        self.upgrade.close()
         if self._task:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -174,10 +195,19 @@ class Driver:
         if self._session:
             await self._session.kill("replaced")
             self._session = None
+        self._boundary.restart_asked, self._started_at = False, self._host.clock()
+        version = await self.upgrade.version()
         try:
-            self._session, prepared = await self._new_start().run(self._move)
+            self._session, prepared = await self._new_start().run(version, self._move)
         except OSError as error:
-            raise StartFailed(f"this host cannot start it: {error}") from error
+            raise StartFailed(f"this host cannot start it: {error}", ours=True) from error
+        except StartFailed as failed:
+            if version.upgrade_id is None or failed.ours:
+                raise
+            await self.upgrade.fail(version, str(failed))
+            self._move(Trigger.FELL_BACK)
+            return await self._start()
+        self.starts += 1
         return self._session, prepared
 
     async def _resume(self) -> tuple[Session, Prepared]:
@@ -219,10 +249,14 @@ class Driver:
                 self._move(Trigger.DIED)
                 await self._pause()  # it died at nothing: it might do so for ever
                 return
-            await self._reconfigure(session, prepared)
+            if reason := await self._boundary.cross(session, prepared):
+                await self._replace(session, reason)
+                return
             begun = await self._state.begin_next(session.launch_id, None)
             if begun is not None:
                 crash_point("begun")
+                if begun.entry.kind == "restart" and begun.entry.accepted_at > self._started_at:
+                    self._boundary.restart_asked = True
                 if not begun.attempt:
                     self._awake.busy("it was woken")
                 elif not await self._run(session, prepared, begun, begun.attempt):
@@ -270,17 +304,6 @@ class Driver:
         if status and status.status in ("complete", "failed"):
             self._waiters.settle(entry.message_id, status)
 
-    async def _reconfigure(self, session: Session, prepared: Prepared) -> None:
-        """Tell the agent of configuration that has changed; between turns, so that a checkpoint names what its turn ran with."""
-        for source, changes in session.config.changes(self._host.configuration.current, self._spec.config):
-            self._updates += 1
-            session.link.send(
-                ConfigUpdate(
-                    id=f"config.{session.launch_id}.{self._host.incarnation}.{self._updates}", changes=changes, source=source
-                )
-            )
-            await self._state.revise(revision(prepared, session.config))
-
     # ---- falling asleep
 
     async def _sleep(self, session: Session, *, leaving: bool = False) -> bool:
@@ -305,6 +328,14 @@ class Driver:
         self.sleep_asked = False
         self._move(Trigger.PARKED if parked else Trigger.START)
         return True
+
+    async def _replace(self, session: Session, reason: str) -> None:
+        """Let the process end, so that another is started at once."""
+        self._move(Trigger.REPLACE)
+        await self._shut_down(session, reason)
+        await session.kill(reason)
+        crash_point("replacing")
+        self._move(Trigger.START)
 
     async def _shut_down(self, session: Session, reason: str) -> None:
         limit = self._host.limits.shutdown_timeout_s
@@ -337,8 +368,15 @@ class Driver:
 
     def _move(self, trigger: Trigger) -> None:
         self.status = after(self.status, trigger)
+        self._tell_change()
+
+    def _tell_change(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
+
+    def _upgrading(self) -> None:
+        self._news.set()
+        self._tell_change()
 
     async def _await_news(self, timeout_s: float | None) -> bool:
         """Whether there was news within `timeout_s`."""

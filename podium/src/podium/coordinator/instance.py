@@ -16,7 +16,7 @@ from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.waiters import Waiters
 from podium.crashpoint import crash_point
-from podium.protocol.api import MessageStatus
+from podium.protocol.api import MessageStatus, Upgrade
 from podium.protocol.errors import Conflict, InstanceFailed, PodiumError, Unavailable
 from podium.protocol.events import Receipt
 from podium.protocol.ids import Cursor, new_id
@@ -24,6 +24,7 @@ from podium.records.instances import Spec
 from podium.state.port import Accepted
 from podium.workspace.port import Workspace
 
+_LOST = (Status.FAILED, Status.TERMINATED)
 _SETTLED = (Status.READY, Status.RUNNING, Status.FAILED, Status.TERMINATED)
 
 
@@ -77,6 +78,11 @@ class Instance:
     def awake_because(self) -> str | None:
         """Why it has a process, for people; None where it has none."""
         return self._driver.awake_because
+
+    @property
+    def starts(self) -> int:
+        """How often a process of it got ready here."""
+        return self._driver.starts
 
     def owned(self) -> Owned:
         """What discovery should say of it."""
@@ -177,6 +183,36 @@ class Instance:
         await self._driver.until(lambda: self.status in _SETTLED, wait_s)
         if self.status is Status.FAILED:
             raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
+
+    async def restart(self, entry_id: str, *, now: bool, wait_s: float) -> None:
+        """End its process and start it anew, once per `entry_id`; return when the new one is ready, or after `wait_s` seconds.
+
+        Between two turns, or `now`: then the turn in flight is run again. Wakes. InstanceFailed where it does not start.
+        """
+        starts = self._driver.starts
+        accepted = await self.accept(entry_id, "restart", {"now": now}, {})
+        if not accepted.duplicate:
+            self._driver.restart(now=now)
+            await self._driver.until(lambda: self.status is not Status.FAILED, wait_s)
+            await self._driver.until(lambda: self._driver.starts > starts or self.status in _LOST, wait_s)
+        if self.status is Status.FAILED:
+            raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
+
+    async def follow(self, newer: Spec, wait_s: float) -> None:
+        """Take over what its record says now; return when a change of the deployment is over, or after `wait_s` seconds."""
+        self.spec.follow(newer)
+        self._driver.notice()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while self.awake and self.status is not Status.HIBERNATED:
+                    changed, wanted = self._driver.changed, await self.upgrade()
+                    if wanted is None or wanted.status != "pending":
+                        return
+                    await changed.wait()
+
+    async def upgrade(self) -> Upgrade | None:
+        """The change of the deployment that was asked for and has not happened."""
+        return await self._driver.upgrade.wanted()
 
     async def adopt(self, found: Adoptable) -> None:
         """Take over the process of an earlier coordinator; `stir` goes on with it. OSError where that cannot be."""

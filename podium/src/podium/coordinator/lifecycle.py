@@ -32,6 +32,8 @@ class Trigger(StrEnum):
     DEFERRED = "deferred"  # the agent or a new entry wants to stay awake
     AGREED = "agreed"  # the agent may sleep
     PARKED = "parked"  # the process has ended and the inbox was empty in one transaction
+    REPLACE = "replace"  # another deployment is to run, or a restart was asked for
+    FELL_BACK = "fell_back"  # another deployment does not start: the one before does
     DELETE = "delete"
 
 
@@ -42,8 +44,11 @@ TRANSITIONS: dict[tuple[Status, Trigger], Status] = {
     (S.DEPLOYING, T.FAILED): S.FAILED,
     (S.INITIALIZING, T.READY): S.READY,
     (S.INITIALIZING, T.FAILED): S.FAILED,
+    (S.DEPLOYING, T.FELL_BACK): S.DEPLOYING,
+    (S.INITIALIZING, T.FELL_BACK): S.DEPLOYING,
     (S.READY, T.TURN): S.RUNNING,
     (S.READY, T.IDLE): S.SCALING_DOWN,
+    (S.READY, T.REPLACE): S.SHUTTING_DOWN,
     (S.READY, T.DIED): S.DEPLOYING,
     (S.RUNNING, T.TURN_ENDED): S.READY,
     (S.RUNNING, T.DIED): S.DEPLOYING,

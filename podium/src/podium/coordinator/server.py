@@ -14,16 +14,18 @@ from podium.coordinator.routes import contents, instances, messages, socket, str
 from podium.coordinator.routes.call import Call, Handler
 from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
+from podium.protocol.parameters import DEFAULT_WAIT_S
 from podium.protocol.routes import ROUTES, Route
 from podium.server.dispatch import SOCKET, Dispatcher
 from podium.server.parameters import Check, checker, unchecked
 from podium.server.socket import rejecting
-from podium.web import LIFE_HEADER, Endpoint, endpoint, instance_id, target
+from podium.web import LIFE_HEADER, Endpoint, endpoint, instance_id, json_response, target, wait_s
 
 HANDLERS: dict[str, Handler] = {
     "get_instance": instances.get_instance,
     "hibernate": instances.hibernate,
     "wake": instances.wake,
+    "restart": instances.restart,
     "send_message": messages.send_message,
     "list_messages": messages.list_messages,
     "get_message": messages.get_message,
@@ -36,7 +38,7 @@ HANDLERS: dict[str, Handler] = {
     "list_files": contents.list_files,
     "get_file": contents.get_file,
 }
-"""By the route's name in the table. `delete_instance` is the coordinator's own: it unloads what the others need loaded."""
+"""By the route's name in the table. `delete_instance` and `patch_instance` are the coordinator's own."""
 
 _BY_NAME = {route.name: route for route in ROUTES}
 _ALIASES = (
@@ -82,6 +84,8 @@ class _Server:
     def _endpoint(self, route: Route) -> Endpoint:
         if route.name == "delete_instance":
             return endpoint(self._delete)
+        if route.name == "patch_instance":
+            return endpoint(self._follow)
         if not route.built:
             return self._signed(_not_available)
         return self._instance(HANDLERS[route.name], route.permission or "", checker(route))
@@ -127,6 +131,15 @@ class _Server:
             pass  # deleted before: finish what that one may have left
         await self._coordinator.delete(name)
         return Response(status_code=204)
+
+    async def _follow(self, request: Request) -> Response:
+        """The record of an instance was changed: 202 where a change of the deployment is not over."""
+        route = _BY_NAME["patch_instance"]
+        async with self._called(request, route.permission or "", checker(route)) as (_, instance):
+            await self._coordinator.refresh(instance, wait_s(request, DEFAULT_WAIT_S))
+            found = await instances.describe(instance)
+        pending = instance.awake and found.upgrade is not None and found.upgrade.status == "pending"
+        return json_response(found, 202 if pending else 200)
 
     def _caller(self, connection: HTTPConnection) -> Caller:
         method = connection.scope.get("method", "GET")  # a WebSocket begins as a GET

@@ -157,6 +157,10 @@ class Session:
             self._fail(Failed("interrupted", "interrupted", f"the agent was ended: {reason}"))
             await self.kill(reason)
 
+    def interrupt(self, code: str, reason: str) -> None:
+        """Give up what the agent is at: it is run again, and that does not count against it."""
+        self._fail(Failed("interrupted", code, reason))
+
     async def _live(self) -> Exit:
         """Until the process has ended, what it sent is stored, and its end is recorded."""
         pump = asyncio.create_task(self._pump())
@@ -291,7 +295,7 @@ class Session:
     async def _end(self, work: Work, frame: FromAgent, group: Group) -> None:
         """The hook has returned: commit its turn. A hook that changed and said nothing makes none."""
         group.returned = work.attempt is None
-        if work.attempt is None and not work.has_output:
+        if work.attempt is None and not work.has_output and work.revision is None:
             await self._append(group)
             work.settle(Done(frame, None))
             return
@@ -310,6 +314,7 @@ class Session:
             kind=work.kind, message_id=work.message_id, position=work.attempt.position if work.attempt else None,
             attempt=work.number, first_seq=work.first_seq, stop_reason=stop_reason, usage=usage, workspace_version=version,
             started_at=work.started_at, group=group, outcome="stopped" if stop_reason == "stopped" else "complete",
+            revision=work.revision,
         )  # fmt: skip
         crash_point("ending")
         committed = await self._stored(lambda: self._state.end_turn(end))

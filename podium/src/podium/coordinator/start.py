@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -17,7 +18,7 @@ from podium.coordinator.log_store import LogStore, Taken
 from podium.coordinator.logs import AgentLog
 from podium.coordinator.session import Session
 from podium.coordinator.stream import Stream
-from podium.coordinator.work import Done, Failed, Work
+from podium.coordinator.work import UPGRADE, Done, Failed, Work
 from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.deployments.environment import EnvironmentFailed
@@ -26,12 +27,36 @@ from podium.protocol.errors import PodiumError
 from podium.protocol.messages import HOOK_INIT, Init, Ready
 from podium.records.instances import Spec, secrets_belong_to
 from podium.sealing import CannotUnseal
-from podium.state.port import Ended, Revision, StateStore
+from podium.state.port import Ended, Hook, Revision, StateStore
 from podium.workspace.port import Workspace
 
 
 class StartFailed(Exception):
-    """The agent could not be started; the text is for people."""
+    """The agent could not be started; the text is for people. `ours` where that lies in this host, not in the deployment."""
+
+    def __init__(self, text: str, *, ours: bool = False) -> None:
+        super().__init__(text)
+        self.ours = ours
+
+
+async def prepare(host: Host, deployment_id: str, tenant_id: str) -> Prepared:
+    """Make a deployment ready on this host; StartFailed."""
+    limit = host.limits.install_timeout_s
+    try:
+        async with asyncio.timeout(limit):
+            deployment = await host.registry.get(deployment_id, tenant_id)
+            return await host.deployments.prepare(deployment)
+    except TimeoutError:
+        raise StartFailed(f"preparing the deployment took longer than {limit:g} s") from None
+    except (EnvironmentFailed, PodiumError, OSError) as error:
+        raise StartFailed(f"the deployment cannot be prepared: {error}") from error
+
+
+class Version(NamedTuple):
+    """What is to be started; `upgrade_id` where that is a change."""
+
+    deployment_id: str
+    upgrade_id: str | None = None
 
 
 class Start:
@@ -92,12 +117,15 @@ class Start:
         move(Trigger.READY)
         return prepared
 
-    async def run(self, move: Callable[[Trigger], None]) -> tuple[Session, Prepared]:
+    async def run(self, version: Version, move: Callable[[Trigger], None]) -> tuple[Session, Prepared]:
         """The running agent and its deployment; StartFailed with everything ended again."""
-        prepared = await self._prepare(self._spec.deployment_id)
+        prepared = await self._prepare(version.deployment_id)
         move(Trigger.PREPARED)
         secrets, config = await self._secrets(), self._config(prepared)
-        await self._state.revise(revision(prepared, config))
+        if version.upgrade_id is None:
+            await self._state.revise(revision(prepared, config))
+        else:
+            self._init = Work.of_upgrade(version.upgrade_id, revision(prepared, config), self._host.clock())
         async with self._host.starting:  # not while installing: one slow deployment would hold up all others
             self._phase("queue")
             session = await self._process(prepared, config, secrets)
@@ -133,20 +161,15 @@ class Start:
         await self._state.drop_pending(self._init.message_id)
 
     async def _prepare(self, deployment_id: str) -> Prepared:
-        limit = self._host.limits.install_timeout_s
-        try:
-            async with asyncio.timeout(limit):
-                deployment = await self._host.registry.get(deployment_id, self._spec.tenant_id)
-                prepared = await self._host.deployments.prepare(deployment)
-        except TimeoutError:
-            raise StartFailed(f"preparing the deployment took longer than {limit:g} s") from None
-        except (EnvironmentFailed, PodiumError, OSError) as error:
-            raise StartFailed(f"the deployment cannot be prepared: {error}") from error
+        prepared = await prepare(self._host, deployment_id, self._spec.tenant_id)
         self._phase("prepare")
         return prepared
 
     async def _launch(self, prepared: Prepared, config: AgentConfig) -> Session:
         await self._state.begin_launch(self._launch_id, self._uid)
+        if self._init.kind == UPGRADE:
+            hook = Hook(kind=UPGRADE, serial=0, message_id=self._init.message_id, reason=UPGRADE)
+            await self._state.begin_hook(self._launch_id, hook)
         crash_point("launching")
         await self._host.blocking(self._fresh_output)
         link = Link(self._directory.socket, self._launch_id, self._uid)
@@ -159,7 +182,7 @@ class Start:
             await self._state.end_launch(
                 self._launch_id, Ended(at=self._host.clock(), reason=reason, code=None, signal=None, log=[])
             )
-            raise StartFailed(reason) from error
+            raise StartFailed(reason, ours=True) from error
         except asyncio.CancelledError:
             await self._host.launcher.kill(self._launch_id)
             raise
@@ -197,9 +220,10 @@ class Start:
         return LaunchSpec(
             launch_id=self._launch_id,
             argv=(str(prepared.python), "-I", "-B", "-m", "podium.agent.runtime"),
-            env=self._spec.environment
+            env={"LANG": "C.UTF-8", "TZ": "UTC"}
+            | self._spec.environment
             | {
-                "PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": workspace, "TZ": "UTC",
+                "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": workspace,
                 "AGENT_ID": self._spec.instance_id, "AGENT_LAUNCH_ID": self._launch_id,
                 "AGENT_IPC_SOCKET": str(self._directory.socket), "AGENT_WORKSPACE": workspace,
                 "AGENT_BUNDLE": str(prepared.bundle_dir), "AGENT_ENTRYPOINT": prepared.manifest.agent.entrypoint,

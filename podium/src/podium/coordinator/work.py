@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from podium.coordinator.clock import TurnClock
 from podium.protocol.messages import HOOK_IDLE, HOOK_INIT, HOOK_SHUTDOWN, Complete, FromAgent, IdleReply, Ready
-from podium.state.port import Attempt, Committed, Outcome
+from podium.state.port import Attempt, Committed, Outcome, Revision
 
+UPGRADE = "upgrade"
 _ENDS: dict[str, type[FromAgent]] = {HOOK_INIT: Ready, HOOK_IDLE: IdleReply, HOOK_SHUTDOWN: Complete}
 
 
@@ -48,6 +49,7 @@ class Work:
         self.stopping = False
         self.waiting: dict[int, str] = {}
         self.settled: set[int] = set()
+        self.revision: Revision | None = None
         self.ended: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self.expired: asyncio.Future[Failed] = asyncio.get_running_loop().create_future()
         self._clock: TurnClock | None = None
@@ -62,6 +64,13 @@ class Work:
         """A hook of a launch; the turn it may make is named after both."""
         kind = hook.removeprefix("hook:")
         return cls(kind, hook, f"{kind}.{launch_id}.{serial}", started_at)
+
+    @classmethod
+    def of_upgrade(cls, upgrade_id: str, revision: Revision, started_at: datetime) -> "Work":
+        """The first `on_init` under another deployment: it is the turn of the upgrade, also where it says nothing."""
+        work = cls(UPGRADE, HOOK_INIT, upgrade_id, started_at)
+        work.revision = revision
+        return work
 
     @property
     def number(self) -> int:

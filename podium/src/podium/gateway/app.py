@@ -12,6 +12,7 @@ from podium.deployments.bundle import BundleLimits
 from podium.deployments.registry import Registry
 from podium.deployments.removal import Removal
 from podium.gateway.ensemble import Ensemble
+from podium.gateway.patch import Patch
 from podium.gateway.proxy import Proxy
 from podium.gateway.router import Router
 from podium.gateway.routes.configuration import ConfigurationRoutes
@@ -21,6 +22,7 @@ from podium.gateway.routes.platform import Platform
 from podium.gateway.routes.sockets import AgentSockets
 from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
+from podium.protocol.api import PatchInstance
 from podium.protocol.errors import NotAvailable
 from podium.protocol.routes import ROUTES, Route
 from podium.records.configuration import Configurations
@@ -29,7 +31,7 @@ from podium.records.requests import Requests
 from podium.sealing import Sealer
 from podium.server.dispatch import SOCKET, Dispatcher
 from podium.server.parameters import checker
-from podium.web import Endpoint, endpoint, instance_id
+from podium.web import Endpoint, decode, endpoint, instance_id, read_body
 
 _SOCKET = next(route for route in ROUTES if route.name == "agent_socket")
 CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
@@ -54,6 +56,7 @@ class Gateway:
         max_sockets: int,
     ) -> None:
         self._keys = keys
+        self._max_message_bytes = max_message_bytes
         records = Instances(store, environment)
         registry = Registry(store, environment)
         self._upstream = Upstream(signer)
@@ -64,6 +67,7 @@ class Gateway:
         deployments = Deployments(registry, Removal(store, environment, registry, records), bundle_limits)
         platform = Platform(cluster, store, router, self._upstream, environment)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
+        self._patch = Patch(records, registry)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
         self._sockets = AgentSockets(keys, self._proxy, max_message_bytes, frames_per_s, max_sockets)
         self._open: dict[str, Endpoint] = {
@@ -109,12 +113,21 @@ class Gateway:
                 caller.require(route.permission)
             if not route.built:
                 raise NotAvailable(f"{route.method} {route.path} is part of the contract but not built yet")
+            if route.name == "patch_instance":
+                check(request)
+                return await self._change(request, caller)
             if route.owner == "coordinator":
                 return await self._proxy.forward(request, caller, instance_id(request))
             check(request)
             return await self._called[route.name](request, caller)
 
         return endpoint(answer)
+
+    async def _change(self, request: Request, caller: Caller) -> Response:
+        """The record first, which is ours to write; then its owner, which follows it."""
+        body = await read_body(request, self._max_message_bytes)
+        await self._patch.apply(caller, instance_id(request), decode(body, PatchInstance))
+        return await self._proxy.forward(request, caller, instance_id(request), body)
 
 
 def make_app(make_gateway: Callable[[], Gateway]) -> Dispatcher:

@@ -77,9 +77,10 @@ class Proxy:
         self._place = place
         self._max_body_bytes = max_body_bytes
 
-    async def forward(self, request: Request, caller: Caller, instance_id: str) -> Response:
-        """The owner's answer; Unavailable where none can be had for RETRY_FOR_S seconds."""
-        body = await read_body(request, self._max_body_bytes) if request.method in ("POST", "PUT", "PATCH") else None
+    async def forward(self, request: Request, caller: Caller, instance_id: str, body: bytes | None = None) -> Response:
+        """The owner's answer; Unavailable where none can be had for RETRY_FOR_S seconds. `body` where that was read before."""
+        if body is None and request.method in ("POST", "PUT", "PATCH"):
+            body = await read_body(request, self._max_body_bytes)
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if request.method == "POST":
             headers.setdefault("idempotency-key", new_id("msg"))

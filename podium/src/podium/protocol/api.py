@@ -10,12 +10,10 @@ from podium.protocol.ids import INSTANCE_ID, REFERENCE, schema_pattern
 
 T = TypeVar("T")
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
-Labels = Annotated[
-    dict[
-        Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")], Annotated[str, msgspec.Meta(max_length=256)]
-    ],
-    msgspec.Meta(max_length=64),
-]
+LabelName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$")]
+LabelText = Annotated[str, msgspec.Meta(max_length=256)]
+Labels = Annotated[dict[LabelName, LabelText], msgspec.Meta(max_length=64)]
+LabelPatch = Annotated[dict[LabelName, LabelText | None], msgspec.Meta(max_length=128)]
 Secrets = Annotated[
     dict[Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,127}$")], str], msgspec.Meta(max_length=64)
 ]
@@ -95,6 +93,28 @@ class CreateInstance(Request):
     environment: Variables | None = None
 
 
+class PatchInstance(Request):
+    """What is to change. `config` and `labels` are JSON Merge Patches (RFC 7396): null removes."""
+
+    config: dict[str, Any] | None = None
+    labels: LabelPatch | None = None
+    deployment_id: Reference | None = None
+
+
+class RestartInstance(Request):
+    """`now` gives the turn in flight up, to be run again in the new process; else its end is waited for."""
+
+    now: bool = False
+
+
+class Upgrade(msgspec.Struct, kw_only=True):
+    """A change of the deployment that was asked for and has not happened: `pending`, or `failed` with the reason."""
+
+    deployment_id: str
+    status: str
+    reason: str | None = None
+
+
 class LastExit(msgspec.Struct, kw_only=True):
     """How the agent's last process ended; both numbers null where nobody saw it. `oom`: for want of memory."""
 
@@ -131,6 +151,7 @@ class Instance(msgspec.Struct, kw_only=True):
     awake_because: str | None = None
     last_exit: LastExit | None = None
     startup_ms: dict[str, float] = {}
+    upgrade: Upgrade | None = None
 
 
 # ---- messages

@@ -165,7 +165,12 @@ ROUTES: tuple[Route, ...] = (
     _instance("get_instance", "GET", "", "instances:read", "The instance as it is now.", response=api.Instance),
     _instance(
         "patch_instance", "PATCH", "", "instances:write",
-        "Change config, labels or deployment; a deployment changes at the next turn boundary.", built=False,
+        "Change config, labels or deployment. A running agent is told of its config between turns. The deployment changes at the"
+        " next turn boundary, of a sleeping agent when it wakes; where the new one does not get ready, the one before goes on,"
+        " and `upgrade` says why.",
+        request=api.PatchInstance, response=api.Instance, query=(WAIT, PREFER),
+        also=(Answer(status=202, body=api.Instance, doc="The change of the deployment is not over; ask again."),),
+        fails=(errors.TooLarge, errors.Conflict),
     ),
     _instance("delete_instance", "DELETE", "", "instances:write", "Stop and remove it; idempotent.", status=204),
     _instance(
@@ -176,7 +181,12 @@ ROUTES: tuple[Route, ...] = (
         "wake", "POST", "/wake", "instances:write", "Start it where it sleeps.", response=api.Instance, query=(WAIT, PREFER),
         also=(_ASLEEP,), fails=(errors.InstanceFailed,),
     ),
-    _instance("restart", "POST", "/restart", "instances:write", "End its process and start a new one.", built=False),
+    _instance(
+        "restart", "POST", "/restart", "instances:write",
+        "End its process and start a new one, between two turns; with `now` at once, and the turn in flight is run again.",
+        request=api.RestartInstance, response=api.Instance, query=(WAIT, PREFER, MESSAGE_KEY), also=(_ASLEEP,),
+        fails=(errors.InstanceFailed, errors.IdempotencyMismatch, errors.Conflict, errors.TooMany),
+    ),
     _instance("move", "POST", "/move", "instances:write", "Move it to another coordinator.", built=False),
     # messages
     _instance(

@@ -55,6 +55,12 @@ def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def patched_config(config: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with a merge patch applied; InvalidRequest, TooLarge."""
+    _check_depth(patch, "config", MAX_CONFIG_DEPTH)
+    return checked_config(merge_patch(config, patch))
+
+
 def checked_labels(labels: dict[str, str]) -> dict[str, str]:
     """TooLarge where there are more than MAX_LABELS."""
     _check_count("labels", len(labels), MAX_LABELS)

@@ -49,6 +49,11 @@ class Spec(Record, kw_only=True):
     earlier: list[str] = msgspec.field(default_factory=list)
     """The deployments it had before, each once: its checkpoints name them, and it can go back to them."""
 
+    def follow(self, newer: "Spec") -> None:
+        """Take over what can change in the life of an instance."""
+        self.deployment_id, self.earlier, self.upgrade_id = newer.deployment_id, newer.earlier, newer.upgrade_id
+        self.config, self.labels = newer.config, newer.labels
+
     def named(self) -> set[str]:
         """Every deployment that must be kept for this instance."""
         return {self.deployment_id, *self.earlier}

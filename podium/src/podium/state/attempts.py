@@ -16,6 +16,8 @@ def begin_next(tables: Tables, launch_id: str, workspace_version: int | None, no
     entry = inbox.next_entry(tables.db)
     if entry is None:
         return None
+    if entry.kind == "upload":  # it is done when its file lies in the workspace
+        return Begun(entry, None, [], Said([], []))
     if entry.kind != "message":
         inbox.finish(tables.db, entry.position, None)
         return Begun(entry, None, [], Said([], []))

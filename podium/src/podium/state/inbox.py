@@ -91,6 +91,11 @@ def next_entry(db: apsw.Connection) -> Entry | None:
     return _entry(row) if row else None
 
 
+def changes(db: apsw.Connection) -> list[Entry]:
+    """All that wait and are files to be put or removed, oldest first."""
+    return [_entry(row) for row in db.execute(f"{_ENTRIES} WHERE state = 'queued' AND kind = 'upload' ORDER BY position")]
+
+
 def entry(db: apsw.Connection, position: int) -> Entry:
     """The entry at a position that was given out."""
     row = db.execute(f"{_ENTRIES} WHERE position = ?", (position,)).fetchone()

@@ -52,6 +52,11 @@ def killing(db: apsw.Connection, launch_id: str, reason: str) -> None:
     db.execute("UPDATE launches SET killed = coalesce(killed, ?) WHERE launch_id = ?", (reason, launch_id))
 
 
+def started_at(db: apsw.Connection, launch_id: str) -> int:
+    """When a launch began."""
+    return cast(int, db.execute("SELECT started_at FROM launches WHERE launch_id = ?", (launch_id,)).get)
+
+
 def end(db: apsw.Connection, launch_id: str, ended: Ended) -> None:
     """Record how a launch ended; the first word counts."""
     db.execute(

@@ -5,6 +5,7 @@ They are what the journal stores: a field is added at the end, with a default; a
 `now` is microseconds since 1970.
 """
 
+from datetime import datetime
 from typing import Any
 
 from podium.protocol.events import Event
@@ -15,6 +16,7 @@ from podium.state.port import (
     Asked,
     Attempt,
     Begun,
+    Change,
     Committed,
     Ended,
     Group,
@@ -294,6 +296,33 @@ class Answer(Operation, frozen=True, array_like=True, tag="answer"):
         return questions.answer(tables, self.receipt_id, self.request_id, self.content, self.origin, self.now)
 
 
+class FailUpgrade(Operation, frozen=True, array_like=True, tag="fail_upgrade"):
+    """Record that a change of the deployment has failed."""
+
+    durable = True
+
+    upgrade_id: str
+    deployment_id: str
+    reason: str
+    started_at: datetime
+    now: int
+
+    def apply(self, tables: Tables) -> list[Event]:
+        return turns.fail_upgrade(tables, self.upgrade_id, self.deployment_id, self.reason, self.started_at, self.now)
+
+
+class EndChange(Operation, frozen=True, array_like=True, tag="end_change"):
+    """Be done with a file that was put or removed from outside."""
+
+    durable = True
+
+    change: Change
+    now: int
+
+    def apply(self, tables: Tables) -> list[Event]:
+        return turns.end_change(tables, self.change, self.now)
+
+
 OPERATIONS = (
     WriteUnder
     | SetStatus
@@ -318,5 +347,7 @@ OPERATIONS = (
     | Ask
     | Withdraw
     | Answer
+    | FailUpgrade
+    | EndChange
 )
 """What the journal may hold."""

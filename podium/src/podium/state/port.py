@@ -136,7 +136,10 @@ class Group(msgspec.Struct, kw_only=True):
 
 
 class TurnEnd(msgspec.Struct, kw_only=True):
-    """The joint commit that ends a turn. `position` None for hooks; `events` are those not yet logged, without the last one."""
+    """The joint commit that ends a turn. `position` None for hooks; `events` are those not yet logged, without the last one.
+
+    `revision` is what the agent runs as since this launch began: it makes the turn an upgrade.
+    """
 
     kind: str
     message_id: str
@@ -150,6 +153,7 @@ class TurnEnd(msgspec.Struct, kw_only=True):
     group: Group
     outcome: Outcome = "complete"
     error: dict[str, Any] | None = None
+    revision: "Revision | None" = None
 
 
 class Committed(NamedTuple):
@@ -173,6 +177,33 @@ class Hook(msgspec.Struct, kw_only=True, frozen=True):
     message_id: str
     reason: str = ""
     returned: bool = False
+
+
+class Change(msgspec.Struct, kw_only=True, frozen=True):
+    """A file that was put or removed from outside by the entry at `position`, or could not be: `error`.
+
+    `etag` names the new content. One that `changed` nothing makes no turn.
+    """
+
+    position: int
+    message_id: str
+    path: str
+    change: Literal["created", "modified", "deleted"]
+    changed: bool
+    started_at: datetime
+    workspace_version: int | None = None
+    etag: str = ""
+    error: dict[str, Any] | None = None
+
+
+class EndedTurn(msgspec.Struct, kw_only=True, frozen=True):
+    """A turn of whatever kind, as it ended."""
+
+    turn: int
+    kind: str
+    status: str
+    reply: str
+    error: dict[str, Any] | None
 
 
 class Launch(msgspec.Struct, kw_only=True, frozen=True):
@@ -292,6 +323,21 @@ class StateStore(Protocol):
     async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
         """Durable. Close an attempt without its effects: `attempt_failed`, and where it will not be retried the `error` that ends
         the turn; its deltas are dropped. One that was to be stopped is abandoned and not retried."""
+
+    async def fail_upgrade(self, upgrade_id: str, deployment_id: str, reason: str, started_at: datetime) -> list[Event]:
+        """Durable. Record that a change of the deployment has failed, as a turn; nothing happens where that is known."""
+
+    async def next_change(self) -> Entry | None:
+        """The oldest queued entry, if it is a file to be put or removed."""
+
+    async def changes(self) -> list[Entry]:
+        """All queued entries that are files to be put or removed, in order."""
+
+    async def end_change(self, change: Change) -> list[Event]:
+        """Durable. Be done with the entry of a file that was put or removed; a turn where that changed something or failed."""
+
+    async def turn(self, message_id: str) -> EndedTurn | None:
+        """The turn of that message, hook, upgrade or change, once it has ended."""
 
     async def drop_pending(self, message_id: str | None) -> None:
         """Drop the deltas of a hook that did not end; of everything where no message is named."""

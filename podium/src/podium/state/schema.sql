@@ -34,7 +34,7 @@ CREATE TABLE revisions (
 CREATE TABLE inbox (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
   message_id TEXT NOT NULL UNIQUE,
-  kind TEXT NOT NULL,               -- message, wake; steer, stop, answer: said to the turn of a message; later upload, upgrade
+  kind TEXT NOT NULL,               -- message, wake; steer, stop, answer: said to the turn of a message; restart, upload
   body TEXT NOT NULL,
   body_hash BLOB NOT NULL,          -- SHA-256 of the body: the same id with another body is refused
   origin TEXT NOT NULL,
@@ -81,7 +81,7 @@ CREATE TABLE pending_deltas (
 
 CREATE TABLE turns (
   turn INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL,               -- message, init, idle, shutdown; later upload, upgrade
+  kind TEXT NOT NULL,               -- message, init, idle, shutdown, upgrade, upload
   message_id TEXT NOT NULL UNIQUE,
   position INTEGER REFERENCES inbox (position),
   attempt INTEGER NOT NULL,

@@ -12,7 +12,7 @@ import apsw
 from podium.protocol.api import MessageStatus, StateDocument
 from podium.protocol.events import Event
 from podium.protocol.ids import Cursor
-from podium.state import attempts, eventlog, history, inbox, instance, launches, operations, questions
+from podium.state import attempts, eventlog, history, inbox, instance, launches, operations, questions, turns
 from podium.state.journal.journal import Journal
 from podium.state.journal.segments import SEGMENT_BYTES
 from podium.state.machine import Machine
@@ -23,8 +23,10 @@ from podium.state.port import (
     Attempt,
     AttemptCounts,
     Begun,
+    Change,
     Committed,
     Ended,
+    EndedTurn,
     Entry,
     Group,
     Hook,
@@ -179,6 +181,25 @@ class SqliteState:
     async def fail_attempt(self, attempt: Attempt, outcome: Outcome, error: dict[str, Any], *, will_retry: bool) -> list[Event]:
         events: list[Event] = await self._machine.run(operations.FailAttempt(attempt, outcome, error, will_retry, self._now()))
         return events
+
+    async def fail_upgrade(self, upgrade_id: str, deployment_id: str, reason: str, started_at: datetime) -> list[Event]:
+        failed = operations.FailUpgrade(upgrade_id, deployment_id, reason, started_at, self._now())
+        events: list[Event] = await self._machine.run(failed)
+        return events
+
+    async def next_change(self) -> Entry | None:
+        entry = await self._machine.read(inbox.next_entry)
+        return entry if entry and entry.kind == "upload" else None
+
+    async def changes(self) -> list[Entry]:
+        return await self._machine.read(inbox.changes)
+
+    async def end_change(self, change: Change) -> list[Event]:
+        events: list[Event] = await self._machine.run(operations.EndChange(change, self._now()))
+        return events
+
+    async def turn(self, message_id: str) -> EndedTurn | None:
+        return await self._machine.read(lambda db: turns.by_message(db, message_id))
 
     async def drop_pending(self, message_id: str | None) -> None:
         await self._machine.run(operations.DropPending(message_id))

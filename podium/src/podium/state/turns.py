@@ -1,15 +1,16 @@
 """The transaction that is the turn: events, state, inbox, outcome and checkpoint, all or nothing."""
 
 import hashlib
+from datetime import datetime
 from typing import Any, cast
 
 import apsw
 import msgspec
 
 from podium.protocol.events import Event
-from podium.state import attempts, eventlog, inbox, launches
+from podium.state import attempts, eventlog, inbox, instance, launches
 from podium.state.operation import Tables
-from podium.state.port import Attempt, Committed, Group, NewEvent, Outcome, TurnEnd
+from podium.state.port import Attempt, Change, Committed, EndedTurn, Group, NewEvent, Outcome, TurnEnd
 from podium.state.values import from_json, from_us, to_json, to_us
 
 
@@ -29,6 +30,8 @@ def append_group(tables: Tables, group: Group, now: int) -> list[Event]:
 def end(tables: Tables, turn: TurnEnd, now: int) -> Committed:
     """Commit a turn whose hook has returned."""
     db = tables.db
+    if turn.revision is not None:
+        instance.revise(db, turn.revision, launches.started_at(db, turn.group.launch_id))
     deltas = _take_deltas(db, turn.message_id, turn.attempt)
     deltas += [delta for _, _, group in turn.group.deltas for delta in group]
     events = append_group(tables, msgspec.structs.replace(turn.group, deltas=[]), now)
@@ -80,6 +83,62 @@ def drop(tables: Tables, position: int, message_id: str, now: int) -> list[Event
     )  # fmt: skip
     _finish(tables, turn, number, "complete", "", event.seq, now, entry_state="dropped")
     return [event]
+
+
+def fail_upgrade(tables: Tables, upgrade_id: str, deployment_id: str, reason: str, started_at: datetime, now: int) -> list[Event]:
+    """Record that a change of the deployment has failed; once."""
+    if by_message(tables.db, upgrade_id) is not None:
+        return []
+    error = {"code": "upgrade_failed", "message": reason, "retryable": False, "deployment_id": deployment_id}
+    [event] = eventlog.append(tables, [NewEvent("error", error, upgrade_id)], now)
+    _finish(
+        tables,
+        _change("upgrade", upgrade_id, None, event.seq, started_at, error=error),
+        _next_turn(tables.db),
+        "failed",
+        "",
+        event.seq,
+        now,
+    )
+    return [event]
+
+
+def end_change(tables: Tables, change: Change, now: int) -> list[Event]:
+    """A file was put or removed, or could not be. One that changed nothing makes no turn."""
+    if change.error is None and not change.changed:
+        inbox.finish(tables.db, change.position, None)
+        return []
+    if change.error is None:
+        told = [NewEvent("file_change", {"path": change.path, "change": change.change}, change.message_id)]
+        ending = {"stop_reason": "end_turn", "usage": {}, "checkpoint": _next_turn(tables.db)}
+        events = eventlog.append(tables, [*told, NewEvent("complete", ending, change.message_id)], now)
+    else:
+        events = eventlog.append(tables, [NewEvent("error", {**change.error, "retryable": False}, change.message_id)], now)
+    turn = _change(
+        "upload", change.message_id, change.position, events[0].seq, change.started_at, change.workspace_version, change.error
+    )
+    _finish(tables, turn, _next_turn(tables.db), "failed" if change.error else "complete", change.etag, events[0].seq, now)
+    return events
+
+
+def by_message(db: apsw.Connection, message_id: str) -> EndedTurn | None:
+    """The turn of a message, hook, upgrade or change, once it has ended."""
+    row: Any = db.execute("SELECT turn, kind, status, reply, error FROM turns WHERE message_id = ?", (message_id,)).fetchone()
+    if row is None:
+        return None
+    number, kind, status, reply, error = row
+    return EndedTurn(turn=number, kind=kind, status=status, reply=reply, error=from_json(error) if error else None)
+
+
+def _change(
+    kind: str, message_id: str, position: int | None, first_seq: int, started_at: datetime, version: int | None = None,
+    error: dict[str, Any] | None = None,
+) -> TurnEnd:  # fmt: skip
+    return TurnEnd(
+        kind=kind, message_id=message_id, position=position, attempt=1, first_seq=first_seq,
+        stop_reason="error" if error else "end_turn", usage={}, workspace_version=version, started_at=started_at,
+        group=Group(launch_id="", n=0), error=error,
+    )  # fmt: skip
 
 
 def drop_pending(db: apsw.Connection, message_id: str | None) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from podium.protocol.delta import DeltaError
 from podium.protocol.errors import IdempotencyMismatch, TooMany
-from podium.state.port import Attempt, Ended, Group, Hook, NewEvent, Revision, StateStore, TurnEnd
+from podium.state.port import Attempt, Change, Ended, Group, Hook, NewEvent, Revision, StateStore, TurnEnd
 from tests.support.states import START, make_state
 
 BODY = {"text": "hello", "role": "user", "attachments": []}
@@ -275,3 +275,79 @@ async def test_old_events_are_dropped_but_not_those_of_an_open_attempt(state: St
     assert 500 <= overview.head.seq - overview.first_seq + 1 < 2500
     assert (await state.events_after(0, 1))[0].seq == overview.first_seq
     assert (await begin(state, "m2", "l2")).first_seq == overview.head.seq + 1
+
+
+OLD = Revision(deployment_id="notes:1.0.0@00000000", bundle_hash="00000000", config={})
+NEW = Revision(deployment_id="notes:2.0.0@11111111", bundle_hash="11111111", config={"a": 1})
+
+
+async def test_an_upgrade_is_a_turn_under_what_it_upgrades_to(state: StateStore) -> None:
+    await state.revise(OLD)
+    await state.begin_launch("l1", None)
+    assert await state.turn("upgrade_1") is None
+    end = TurnEnd(
+        kind="upgrade", message_id="upgrade_1", position=None, attempt=1, first_seq=None, stop_reason="end_turn", usage={},
+        workspace_version=None, started_at=START, group=Group(launch_id="l1", n=1, returned=True), revision=NEW,
+    )  # fmt: skip
+    committed = await state.end_turn(end)
+    ended = await state.turn("upgrade_1")
+    assert ended
+    assert (ended.turn, ended.kind, ended.status) == (committed.turn, "upgrade", "complete")
+    assert (await state.overview()).revision == NEW
+    [launch] = await state.open_launches()
+    assert launch.revision == NEW  # it runs under it since it began
+
+
+async def test_a_failed_upgrade_is_a_turn_that_changes_nothing_once(state: StateStore) -> None:
+    await state.revise(OLD)
+    [event] = await state.fail_upgrade("upgrade_1", NEW.deployment_id, "it does not start", START)
+    assert (event.event_type, event.content["code"], event.content["retryable"]) == ("error", "upgrade_failed", False)
+    assert await state.fail_upgrade("upgrade_1", NEW.deployment_id, "again", START) == []
+    ended = await state.turn("upgrade_1")
+    assert ended
+    assert ended.error
+    assert (ended.kind, ended.status, ended.error["message"]) == ("upgrade", "failed", "it does not start")
+    overview = await state.overview()
+    assert (overview.revision, overview.turn) == (OLD, 1)
+
+
+async def upload(state: StateStore, message_id: str, path: str = "a.txt") -> Change:
+    accepted = await state.accept(message_id, "upload", {"path": path}, ORIGIN, 10)
+    return Change(
+        position=accepted.position, message_id=message_id, path=path, change="created", changed=True, started_at=START, etag="e"
+    )
+
+
+async def test_a_file_that_is_put_waits_its_turn_and_is_one(state: StateStore) -> None:
+    await state.accept("m1", "message", BODY, ORIGIN, 10)
+    change = await upload(state, "u1")
+    assert await state.next_change() is None  # a message comes before it
+    assert [entry.message_id for entry in await state.changes()] == ["u1"]
+    await state.begin_launch("l1", None)
+    begun = await state.begin_next("l1", None)
+    assert begun
+    assert begun.attempt
+    await state.end_turn(end_of(begun.attempt))
+    for _ in range(2):  # taken as often as it is asked for, until it is done
+        begun = await state.begin_next("l1", None)
+        assert begun
+        assert (begun.entry.kind, begun.attempt) == ("upload", None)
+    events = await state.end_change(change)
+    assert [event.event_type for event in events] == ["file_change", "complete"]
+    assert events[0].content == {"path": "a.txt", "change": "created"}
+    assert await state.changes() == []
+    ended = await state.turn("u1")
+    assert ended
+    assert (ended.turn, ended.kind, ended.status, ended.reply) == (2, "upload", "complete", "e")
+    assert (await state.accept("u1", "upload", {"path": "a.txt"}, ORIGIN, 10)).done
+
+
+async def test_a_file_that_cannot_be_put_is_a_failed_turn_and_one_that_changes_nothing_none(state: StateStore) -> None:
+    refused = await upload(state, "u1")
+    [event] = await state.end_change(msgspec.structs.replace(refused, error={"code": "conflict", "message": "a folder"}))
+    assert (event.event_type, event.content) == ("error", {"code": "conflict", "message": "a folder", "retryable": False})
+    nothing = await upload(state, "u2")
+    assert await state.end_change(msgspec.structs.replace(nothing, changed=False, change="deleted")) == []
+    assert await state.turn("u2") is None
+    assert (await state.overview()).turn == 1
+    assert await state.changes() == []
