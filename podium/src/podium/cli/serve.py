@@ -47,6 +47,7 @@ from podium.sealing import Sealer
 from podium.server.connection import ConnectionLimits, connections
 from podium.server.descriptors import watch_descriptors
 from podium.server.dispatch import Dispatcher
+from podium.server.metrics import HttpMetrics
 from podium.server.socket import Socket
 from podium.state.sqlite import SqliteStates
 from podium.web import listening_fd
@@ -76,12 +77,12 @@ async def run_gateway(settings: Settings) -> None:
     signer, keys, sealer = _secrets(settings)
     cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
 
-    def make_gateway() -> Gateway:
+    def make_gateway(metrics: HttpMetrics) -> Gateway:
         return Gateway(
             store=object_store(settings), cluster=cluster, keys=keys, signer=signer, sealer=sealer,
             ensemble=Ensemble(settings.ensemble_url, settings.ensemble_api_key), environment=settings.environment,
             bundle_limits=bundle_limits(settings), max_message_bytes=settings.max_message_size_bytes,
-            frames_per_s=settings.max_frames_per_second, max_sockets=settings.max_sockets,
+            frames_per_s=settings.max_frames_per_second, max_sockets=settings.max_sockets, metrics=metrics,
         )  # fmt: skip
 
     async with contextlib.aclosing(cluster):
@@ -104,6 +105,7 @@ async def run_coordinator(settings: Settings) -> None:
         states.journal.broken.add_done_callback(_end_at_once)
         configuration = Configuration(Configurations(store, settings.environment), cluster)
         host = await _host(settings, directory, store, uids, states, executor, configuration, sealer)
+        states.journal.observe_sync = host.metrics.journal_sync_seconds.observe
         records = Instances(store, settings.environment)
         coordinator = Coordinator(host, records, cluster, settings.coordinator_url)
         await coordinator.start()

@@ -16,6 +16,7 @@ from podium.coordinator.keyed_locks import KeyedLocks
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
+from podium.coordinator.metrics import CoordinatorMetrics
 from podium.coordinator.ownership import Ownership
 from podium.deployments.registry import DIGEST_CHARS
 from podium.launcher.port import Launch
@@ -61,6 +62,16 @@ class Coordinator:
     def statuses(self) -> dict[str, str]:
         """The status of every loaded instance; others sleep."""
         return {instance_id: instance.status.value for instance_id, instance in self._loaded.items()}
+
+    async def measure(self) -> CoordinatorMetrics:
+        """What is counted, with the gauges as they are now. What sleeps has an empty inbox and no reader that counts."""
+        metrics, loaded = self.host.metrics, list(self._loaded.values())
+        awake = [instance for instance in loaded if instance.awake]
+        metrics.awake.set(len(awake))
+        metrics.loaded.set(len(loaded))
+        metrics.readers.set(sum(instance.stream.readers for instance in loaded))
+        metrics.queued.set(sum([(await instance.state.overview()).queued for instance in awake]))
+        return metrics
 
     async def prepare(self, agent_type: str, version: str, checksum: str) -> str:
         """Fetch and prepare a deployment; its id. EnvironmentFailed; NotFound, also where the checksum is another."""

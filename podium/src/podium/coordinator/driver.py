@@ -5,6 +5,7 @@ The status changes here and nowhere else, by the table of `lifecycle`.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -196,9 +197,10 @@ class Driver:
             await self._session.kill("replaced")
             self._session = None
         self._boundary.restart_asked, self._started_at = False, self._host.clock()
-        version = await self.upgrade.version()
+        version, metrics = await self.upgrade.version(), self._host.metrics
         try:
-            self._session, prepared = await self._new_start().run(version, self._move)
+            with metrics.starts.labels("failed").count_exceptions(), metrics.start_seconds.time():
+                self._session, prepared = await self._new_start().run(version, self._move)
         except OSError as error:
             raise StartFailed(f"this host cannot start it: {error}", ours=True) from error
         except StartFailed as failed:
@@ -208,6 +210,7 @@ class Driver:
             self._move(Trigger.FELL_BACK)
             return await self._start()
         self.starts += 1
+        metrics.starts.labels("ready").inc()
         return self._session, prepared
 
     async def _resume(self) -> tuple[Session, Prepared]:
@@ -246,6 +249,7 @@ class Driver:
         while not self._stopping:
             self._news.clear()
             if session.over.done():
+                self._host.metrics.deaths.inc()
                 self._move(Trigger.DIED)
                 await self._pause()  # it died at nothing: it might do so for ever
                 return
@@ -285,12 +289,22 @@ class Driver:
         self._move(Trigger.TURN)
         self._awake.busy(f"the turn of message {attempt.message_id}")
         self._stream.publish(begun.events)
+        began = time.monotonic()
         result = await turn.run(begun.entry, attempt, begun.said)
+        self._count(result, time.monotonic() - began)
         self._failures = 0
         await self._state.prune_events(self._host.limits.events)
         await self._tell(begun.entry, attempt, result)
         self._move(Trigger.TURN_ENDED if isinstance(result, Done) else Trigger.DIED)
         return isinstance(result, Done)
+
+    def _count(self, result: Result, took_s: float) -> None:
+        if isinstance(result, Failed):
+            outcome = result.outcome
+        else:
+            outcome = "stopped" if result.committed and result.committed.stop_reason == "stopped" else "complete"
+        self._host.metrics.attempts.labels(outcome).inc()
+        self._host.metrics.attempt_seconds.observe(took_s)
 
     async def _tell(self, entry: Entry, attempt: Attempt, result: Result) -> None:
         """Tell those who wait how the message ended, if it did."""

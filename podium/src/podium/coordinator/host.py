@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from podium.coordinator.configuration import Configuration
 from podium.coordinator.layout import DataDirectory
+from podium.coordinator.metrics import CoordinatorMetrics
 from podium.coordinator.uids import Uids
 from podium.deployments.cache import DeploymentCache
 from podium.deployments.registry import Registry
@@ -80,6 +81,7 @@ class Host:
     limits: Limits
     configuration: Configuration
     sealer: Sealer
+    metrics: CoordinatorMetrics = field(default_factory=CoordinatorMetrics)
     starting: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:

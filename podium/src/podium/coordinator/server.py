@@ -1,4 +1,4 @@
-"""The coordinator's HTTP server. Nothing answers without a caller header signed by our own parts, but for `/health`."""
+"""The coordinator's HTTP server. Without a caller header signed by our own parts nothing answers but `/health` and `/metrics`."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -66,7 +66,7 @@ class _Server:
         self._signer = signer
 
     def app(self) -> Dispatcher:
-        app, internal = Dispatcher(), Internal(self._coordinator)
+        app, internal = Dispatcher(metrics=self._coordinator.host.metrics.http), Internal(self._coordinator)
         for route in ROUTES:
             if route.owner == "coordinator":
                 app.add(route.method, route.path, self._endpoint(route))
@@ -76,6 +76,7 @@ class _Server:
             app.add(method, path, self._instance(handler, permission))
         app.add(SOCKET, "/agent/{instance_id}", self._connect)
         app.add("GET", "/health", endpoint(internal.health))
+        app.add("GET", "/metrics", endpoint(internal.metrics))
         app.add("GET", "/admin/status", self._signed(internal.report))
         app.add("POST", "/instances", self._signed(internal.create))
         app.add("POST", "/deploy/agent", self._signed(internal.deploy))

@@ -30,6 +30,7 @@ from podium.records.instances import Instances
 from podium.records.requests import Requests
 from podium.sealing import Sealer
 from podium.server.dispatch import SOCKET, Dispatcher
+from podium.server.metrics import HttpMetrics
 from podium.server.parameters import checker
 from podium.web import Endpoint, decode, endpoint, instance_id, read_body
 
@@ -54,6 +55,7 @@ class Gateway:
         max_message_bytes: int,
         frames_per_s: float,
         max_sockets: int,
+        metrics: HttpMetrics,
     ) -> None:
         self._keys = keys
         self._max_message_bytes = max_message_bytes
@@ -65,7 +67,7 @@ class Gateway:
         requests = Requests(store, environment, sealer)
         instances = InstanceRoutes(records, requests, registry, router, self._upstream, sealer, max_message_bytes)
         deployments = Deployments(registry, Removal(store, environment, registry, records), bundle_limits)
-        platform = Platform(cluster, store, router, self._upstream, environment)
+        platform = Platform(cluster, store, router, self._upstream, environment, metrics)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._patch = Patch(records, registry)
         self._proxy = Proxy(router, self._upstream, instances.place, max_message_bytes)
@@ -73,6 +75,7 @@ class Gateway:
         self._open: dict[str, Endpoint] = {
             "health": platform.health,
             "ready": platform.ready,
+            "metrics": platform.metrics,
             "openapi": platform.openapi,
             "docs": platform.docs,
         }
@@ -130,17 +133,19 @@ class Gateway:
         return await self._proxy.forward(request, caller, instance_id(request), body)
 
 
-def make_app(make_gateway: Callable[[], Gateway]) -> Dispatcher:
+def make_app(make_gateway: Callable[[HttpMetrics], Gateway]) -> Dispatcher:
     """The ASGI application of one gateway, which is made when the event loop runs."""
+
+    metrics = HttpMetrics()
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        gateway = make_gateway()
+        gateway = make_gateway(metrics)
         gateway.add_routes(app)
         try:
             yield
         finally:
             await gateway.close()
 
-    app = Dispatcher(lifespan)
+    app = Dispatcher(lifespan, metrics)
     return app

@@ -124,7 +124,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     _gateway(
         "metrics", "GET", "/metrics", None, "Counters and histograms of the gateway.", media="text/plain",
-        gives="The text format of Prometheus.", built=False,
+        gives="The text format of Prometheus.",
     ),
     _gateway(
         "openapi", "GET", "/openapi.json", None, "This API as an OpenAPI 3.1 document.", response=dict[str, Any],

@@ -6,6 +6,7 @@ coordinator see the same. Frameworks try one pattern after the other; this is a 
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
+from time import perf_counter
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from podium.protocol.errors import InvalidRequest, MethodNotAllowed, NotFound, PodiumError
+from podium.server.metrics import UNMATCHED, Answered, HttpMetrics
 from podium.web import Endpoint, endpoint
 
 SOCKET = "WEBSOCKET"
@@ -22,6 +24,8 @@ SOCKET = "WEBSOCKET"
 SocketHandler = Callable[[WebSocket], Awaitable[None]]
 Lifespan = Callable[[], AbstractAsyncContextManager[object]]
 NO_ROUTE_CLOSE = 4404
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
+OTHER_METHOD = "other"
 
 
 class _Node:
@@ -32,14 +36,16 @@ class _Node:
         self.parameter: tuple[str, _Node] | None = None
         self.rest: tuple[str, _Node] | None = None
         self.handlers: dict[str, Any] = {}
+        self.path = UNMATCHED
 
 
 class Dispatcher:
-    """Add routes, then serve. `lifespan` is entered before the first request and left after the last."""
+    """Add routes, then serve. `lifespan` is entered before the first request and left after the last; `metrics` counts them."""
 
-    def __init__(self, lifespan: Lifespan = nullcontext) -> None:
+    def __init__(self, lifespan: Lifespan = nullcontext, metrics: HttpMetrics | None = None) -> None:
         self._root = _Node()
         self._lifespan = lifespan
+        self._metrics = metrics
 
     def add(self, method: str, path: str, handler: Endpoint | SocketHandler) -> None:
         """Answer `method` on `path`: `{name}` stands for one part of it, `{name:path}` for all that are left."""
@@ -55,6 +61,7 @@ class Dispatcher:
                 node = node.fixed.setdefault(part, _Node())
         if method in node.handlers:
             raise ValueError(f"{method} {path} is taken")
+        node.path = path
         node.handlers[method] = handler
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,14 +74,19 @@ class Dispatcher:
             await self._live(receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        method = scope["method"]
+        method, path = scope["method"], UNMATCHED
+        began = perf_counter()
         handler: Endpoint
         try:
-            handlers, scope["path_params"] = self._find(scope)
+            node, scope["path_params"] = self._find(scope)
+            handlers, path = node.handlers, node.path
             handler = handlers.get(method) or (handlers["GET"] if method == "HEAD" and "GET" in handlers else _refuse(handlers))
         except PodiumError as error:
             handler = _failing(error)
         response = await handler(Request(scope, receive, send))
+        if self._metrics:
+            counted = method if method in METHODS else OTHER_METHOD
+            self._metrics.observe(Answered(counted, path, response.status_code), perf_counter() - began)
         if method == "HEAD":
             await _head(response, scope, receive, send)
         else:
@@ -83,15 +95,15 @@ class Dispatcher:
     async def _connect(self, scope: Scope, receive: Receive, send: Send) -> None:
         socket = WebSocket(scope, receive, send)
         try:
-            handlers, scope["path_params"] = self._find(scope)
-            handler: SocketHandler = handlers[SOCKET]
+            node, scope["path_params"] = self._find(scope)
+            handler: SocketHandler = node.handlers[SOCKET]
         except (PodiumError, KeyError):
             await socket.close(NO_ROUTE_CLOSE, "no such route")
             return
         await handler(socket)
 
-    def _find(self, scope: Scope) -> tuple[dict[str, Any], dict[str, str]]:
-        """The handlers of a path by method, and what its parameters are."""
+    def _find(self, scope: Scope) -> tuple[_Node, dict[str, str]]:
+        """Where a path ends, and what its parameters are."""
         raw: bytes = scope.get("raw_path") or scope["path"].encode()
         try:
             parts = raw.decode("ascii").split("/")
@@ -114,7 +126,7 @@ class Dispatcher:
                 raise NotFound("no such route: see the API reference")
         if not node.handlers:
             raise NotFound("no such route: see the API reference")
-        return node.handlers, parameters
+        return node, parameters
 
     async def _live(self, receive: Receive, send: Send) -> None:
         async with AsyncExitStack() as stack:

@@ -48,6 +48,10 @@ class Internal:
         """The process is alive."""
         return json_response(api.Health(status="ok"))
 
+    async def metrics(self, request: Request) -> Response:
+        """Counters, for Prometheus."""
+        return (await self._coordinator.measure()).http.page()
+
     async def report(self, request: Request) -> Response:
         """Load, capacity and what is loaded."""
         info = self._coordinator.announcement()

@@ -13,6 +13,7 @@ from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
 from podium.protocol import api
 from podium.reference import POLICY, api_html, openapi
+from podium.server.metrics import HttpMetrics
 from podium.web import json_response
 
 _KEPT = {"cache-control": "max-age=300"}
@@ -21,12 +22,15 @@ _KEPT = {"cache-control": "max-age=300"}
 class Platform:
     """Handlers that look at the parts around the gateway."""
 
-    def __init__(self, cluster: Cluster, store: ObjectStore, router: Router, upstream: Upstream, environment: str) -> None:
+    def __init__(
+        self, cluster: Cluster, store: ObjectStore, router: Router, upstream: Upstream, environment: str, metrics: HttpMetrics
+    ) -> None:
         self._cluster = cluster
         self._store = store
         self._router = router
         self._upstream = upstream
         self._environment = environment
+        self._metrics = metrics
 
     async def health(self, request: Request) -> Response:
         """The process is alive."""
@@ -41,6 +45,10 @@ class Platform:
         }
         ready = all(said == "ok" for said in checks.values())
         return json_response(api.Health(status="ok" if ready else "unavailable", checks=checks), 200 if ready else 503)
+
+    async def metrics(self, request: Request) -> Response:
+        """Counters, for Prometheus."""
+        return self._metrics.page()
 
     async def openapi(self, request: Request) -> Response:
         """The API as a document for programs."""

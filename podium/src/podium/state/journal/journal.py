@@ -12,6 +12,7 @@ says so; the process has to end and begin again from what is on the disk.
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -84,6 +85,8 @@ class Journal:
         self._loop = asyncio.get_running_loop()
         self._syncer = Syncer(self._on_synced)
         self._tasks: set[asyncio.Task[None]] = set()
+        self.observe_sync: Callable[[float], None] | None = None
+        self._sync_began = 0.0
         self._make_spare()
 
     # ---- for writers
@@ -199,6 +202,7 @@ class Journal:
         """Ask for an fsync where somebody waits for one and none runs."""
         if self._syncing == self._synced and self._durable > self._synced and self._durable <= self._written:
             self._syncing = self._written
+            self._sync_began = time.monotonic()
             self._syncer.sync(self._segment.fd, self._written)
 
     def _on_synced(self, number: int, error: OSError | None) -> None:
@@ -208,6 +212,8 @@ class Journal:
         if not number or self.broken.done():
             return
         self._synced = number
+        if self.observe_sync:
+            self.observe_sync(time.monotonic() - self._sync_began)
         keep: deque[_Release] = deque()
         for release in self._unsynced:
             if release.durable <= number:
