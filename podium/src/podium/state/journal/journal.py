@@ -244,7 +244,7 @@ class Journal:
             await self._until_done(participant.settle, "a state file cannot be written")
         sealed.participants.clear()
         self._sealed.remove(sealed)
-        os.close(sealed.fd)
+        self._syncer.release(sealed.fd)
         self._free.append(sealed.path)
         self._resume()
 

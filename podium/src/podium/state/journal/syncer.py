@@ -15,13 +15,17 @@ class Syncer:
     def __init__(self, told: Told) -> None:
         self._told = told
         self._loop = asyncio.get_running_loop()
-        self._wanted: queue.SimpleQueue[tuple[int, int] | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[tuple[int, int | None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
     def sync(self, fd: int, number: int) -> None:
         """Ask for an fdatasync of what was written so far."""
         self._wanted.put((fd, number))
+
+    def release(self, fd: int) -> None:
+        """Close a descriptor, after the fdatasyncs that were asked for before: its number must not name another file by then."""
+        self._wanted.put((fd, None))
 
     def close(self) -> None:
         """End the thread once it has done what it was asked for. Blocks."""
@@ -31,6 +35,9 @@ class Syncer:
     def _run(self) -> None:
         while (wanted := self._wanted.get()) is not None:
             fd, number = wanted
+            if number is None:
+                os.close(fd)
+                continue
             error: OSError | None = None
             try:
                 os.fdatasync(fd)
