@@ -7,7 +7,7 @@ import click
 
 from podium.cli.failures import tell
 from podium.cli.options import Settings, pass_settings, shared_options
-from podium.cli.reply import stream_reply
+from podium.cli.reply import StreamedReply
 from podium.cli.session import connect
 from podium.cli.transcript import print_note
 from podium.client import AsyncPodium
@@ -29,7 +29,7 @@ def chat(settings: Settings, instance: str) -> None:
         try:
             while (line := _read_line("you> " if person else "")) is not None:
                 if line.strip():
-                    runner.run(_turn(settings, podium, instance, line))
+                    _turn(runner, StreamedReply(settings, podium, instance, line, None), settings, "answer> " if person else "")
         except KeyboardInterrupt:
             print_note("left; the agent goes on with what it has")
         finally:
@@ -48,12 +48,20 @@ async def _connected(settings: Settings, instance: str, *, greet: bool) -> Async
     return podium
 
 
-async def _turn(settings: Settings, podium: AsyncPodium, instance: str, line: str) -> None:
-    """One message; the conversation goes on where the agent gives it up."""
+def _turn(runner: asyncio.Runner, reply: StreamedReply, settings: Settings, prompt: str) -> None:
+    """One message and the answers to what the agent asks; the conversation goes on where the agent gives it up.
+
+    The loop stands still while somebody types, so that Ctrl-C is theirs.
+    """
     try:
-        await stream_reply(settings, podium, instance, line, None)
+        while (question := runner.run(reply.until_question())) is not None:
+            if (line := _read_line(prompt)) is None:
+                return
+            runner.run(reply.answer(question, line))
     except TurnFailed as error:
         tell(error, as_json=settings.json)
+    finally:
+        runner.run(reply.close())
 
 
 def _read_line(prompt: str) -> str | None:

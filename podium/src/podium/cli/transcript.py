@@ -12,6 +12,8 @@ from podium.protocol.errors import TurnFailed
 from podium.protocol.events import Event, Reset, Truncate
 
 _MAX_NOTE_CHARS = 200
+QUESTIONS = ("tool_question_requested", "tool_permission_requested")
+"""Events in which an agent asks people."""
 
 
 class Transcript:
@@ -107,6 +109,10 @@ def _note(event_type: str, content: dict[str, Any]) -> str | None:
         return f"← {tool} {_compact(content.get('result', content.get('output')))}".rstrip()
     if event_type == "tool_error":
         return f"✗ {tool} {_compact(content.get('error', content.get('message')))}".rstrip()
+    if event_type in QUESTIONS:
+        about = {name: value for name, value in content.items() if name not in ("request_id", "question", "action")}
+        asked = content.get("question", content.get("action"))
+        return f"? {_compact(asked)} {_compact(about or None)}".rstrip() + f" ({content.get('request_id')})"
     if event_type == "file_change":
         return f"± {content.get('path', '')}"
     return None

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from podium.protocol.api import Attachments, Earlier, MessageId
+from podium.protocol.documents import check_document
 from podium.protocol.errors import InvalidRequest
 
 
@@ -62,8 +63,10 @@ class _Named(msgspec.Struct):
 def read_frame(data: bytes) -> ClientFrame:
     """The frame; InvalidRequest says what is wrong with it."""
     try:
-        return _decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        frame = _decoder.decode(data)
+        check_document(data)
+        return frame
+    except (ValueError, RecursionError) as error:
         raise InvalidRequest(f"the frame is not as it should be: {error}") from None
 
 

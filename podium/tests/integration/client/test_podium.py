@@ -233,3 +233,28 @@ async def test_keys_that_are_none(key: str) -> None:
 async def test_unreachable_is_an_error_of_the_platforms_tree() -> None:
     assert issubclass(Unreachable, errors.PodiumError)
     assert Unreachable not in errors.by_code().values()
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "sent"),
+    [
+        ("steer", ({"go": "left"},), {"content": {"go": "left"}}),
+        ("stop", (), {"message_id": None}),
+        ("stop", ("m1",), {"message_id": "m1"}),
+        ("answer", ("m1.1", True), {"request_id": "m1.1", "content": True}),
+    ],
+)
+async def test_what_is_said_to_a_turn_is_said_once(
+    double: GatewayDouble, podium: AsyncPodium, verb: str, arguments: tuple, sent: dict
+) -> None:
+    receipt = {"type": "receipt", "id": "r1", "disposition": "injected"}
+    double.on("POST", f"{INSTANCE}/{verb}", problem(errors.Unavailable("restarting")), json_answer(receipt))
+    assert (await getattr(podium, verb)("a1", *arguments, receipt_id="r1")).disposition == "injected"
+    assert [request.headers["idempotency-key"] for request in double.requests] == ["r1", "r1"]
+    assert body(double.requests[1]) == sent | {"id": None}
+
+
+async def test_a_refusal_is_raised_by_its_code(double: GatewayDouble, podium: AsyncPodium) -> None:
+    double.on("POST", f"{INSTANCE}/answer", problem(errors.QuestionClosed("too late")))
+    with pytest.raises(errors.QuestionClosed):
+        await podium.answer("a1", "m1.1", "yes")

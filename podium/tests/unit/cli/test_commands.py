@@ -15,6 +15,7 @@ import pytest
 from podium.client.pack import pack
 from podium.coordinator.sse import record_frame
 from podium.protocol import api, errors
+from podium.protocol.events import Receipt
 from tests.support.event_line import EventLine
 from tests.support.gateway_double import KEY, Answer, GatewayDouble, Received, event_stream, json_answer, problem, stream
 from tests.support.samples import DEPLOYMENT, NOW, REPLY, instance, message
@@ -269,6 +270,28 @@ class TestLooking:
         assert "unready (valkey refused)" in ran.out
 
 
+class TestSteering:
+    def test_each_says_what_became_of_it(self, podium: Podium, double: GatewayDouble) -> None:
+        said = Receipt(id="r", disposition="injected")
+        for verb in ("steer", "stop", "answer"):
+            double.on("POST", f"{INSTANCE}/{verb}", json_answer(said))
+        assert podium("steer", "a1", "go left").out == "injected\n"
+        assert podium("stop", "a1", "--message", "m1", "--json").json()["disposition"] == "injected"
+        podium("answer", "a1", "m1.1", "true")
+        podium("answer", "a1", "m1.2", "not json")
+        assert [msgspec.json.decode(request.body) for request in double.requests] == [
+            {"content": "go left", "id": None},
+            {"message_id": "m1", "id": None},
+            {"request_id": "m1.1", "content": True, "id": None},
+            {"request_id": "m1.2", "content": "not json", "id": None},
+        ]
+
+    def test_a_refusal_is_an_error(self, podium: Podium, double: GatewayDouble) -> None:
+        double.on("POST", f"{INSTANCE}/stop", problem(errors.NoTurn("nothing to stop")))
+        ran = podium("stop", "a1")
+        assert (ran.code, ran.err) == (1, "error: nothing to stop (no_turn)\n")
+
+
 class TestChat:
     def argv(self, double: GatewayDouble, *args: str) -> dict[str, Any]:
         env = {"PODIUM_URL": double.url, "PODIUM_API_KEY": KEY, "PYTHONUTF8": "1"}
@@ -294,6 +317,32 @@ class TestChat:
         assert "boom (turn_failed)" in ran.stderr
         ids = [request.headers["idempotency-key"] for request in double.seen("POST", MESSAGES)]
         assert len(set(ids)) == 3
+
+    def test_the_next_line_answers_what_the_agent_asks(self, double: GatewayDouble) -> None:
+        double.on("GET", INSTANCE, json_answer(instance()))
+        line = EventLine()
+        line.add("tool_question_requested", "m", request_id="m.1", question="which?", options=["a", "b"])
+        line.add("tool_permission_requested", "m", request_id="m.2", action="delete")
+        line.add("tool_permission_requested", "m", request_id="m.3", action="delete")
+        line.add("update", "m", text="done")
+        line.add("complete", "m")
+
+        def answer(request: Received) -> Answer:
+            body = msgspec.json.decode(request.body, type=api.SendMessage)
+            return stream([msgspec.structs.replace(event, message_id=body.id) for event in line.events])
+
+        double.on("POST", MESSAGES, answer)
+        receipt = json_answer(Receipt(id="r", disposition="injected"))
+        double.on("POST", f"{INSTANCE}/answer", receipt, receipt, problem(errors.AlreadyAnswered("too late")))
+        ran = self.run(double, "go\na\ny\nit is mine\n")
+        assert (ran.returncode, ran.stdout) == (0, "done\n")
+        assert ran.stderr.splitlines() == [
+            '? which? {"options":["a","b"]} (m.1)', "? delete (m.2)", "? delete (m.3)", "too late",
+        ]  # fmt: skip
+        answers = [msgspec.json.decode(request.body) for request in double.seen("POST", f"{INSTANCE}/answer")]
+        assert [(sent["request_id"], sent["content"]) for sent in answers] == [
+            ("m.1", "a"), ("m.2", True), ("m.3", {"approved": False, "reason": "it is mine"}),
+        ]  # fmt: skip
 
     def test_an_instance_that_is_not_there(self, double: GatewayDouble) -> None:
         double.on("GET", INSTANCE, problem(errors.NotFound("no such instance")))
