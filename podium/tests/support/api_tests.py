@@ -16,6 +16,7 @@ EXPECTED = {
     "get_deployment": ("positive_data_acceptance", (400,)),  # a version may be too long, which a pattern cannot say
     "delete_deployment": ("positive_data_acceptance", (400,)),
     "events": ("positive_data_acceptance", (400,)),  # a cursor that was never given out
+    "patch_instance": ("positive_data_acceptance", (400, 413)),
     "put_config": ("positive_data_acceptance", (400, 413)),  # too deep, or a number beyond 64 bits
     "create_instance": ("positive_data_acceptance", (400, 413, 422)),
     "list_models": ("not_a_server_error", (501,)),  # no endpoint for models is set

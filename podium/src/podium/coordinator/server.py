@@ -127,9 +127,11 @@ class _Server:
         name = instance_id(request)
         try:
             async with self._coordinator.using(name) as instance:
-                _in_tenant(caller, instance)
+                theirs = _is_theirs(caller, instance)
         except NotFound:
-            pass  # deleted before: finish what that one may have left
+            theirs = True  # deleted before: finish what that one may have left
+        if not theirs:
+            raise NotFound(f"there is no instance {name}")
         await self._coordinator.delete(name)
         return Response(status_code=204)
 
@@ -153,8 +155,12 @@ def _life(request: HTTPConnection) -> int | None:
 
 
 def _in_tenant(caller: Caller, instance: Instance) -> None:
-    if not caller.admin and caller.tenant_id != instance.spec.tenant_id:
+    if not _is_theirs(caller, instance):
         raise NotFound(f"there is no instance {instance.spec.instance_id}")
+
+
+def _is_theirs(caller: Caller, instance: Instance) -> bool:
+    return caller.admin or caller.tenant_id == instance.spec.tenant_id
 
 
 async def _not_available(request: Request) -> Response:

@@ -19,6 +19,7 @@ MAX_HEADERS = 100
 MIN_BODY_BYTES_PER_S = 1024
 LINGER_S = 1.0
 """How long what a refused client still sends is read and dropped, so that the reason reaches it before a reset does."""
+SAY_EVERY_S = 1.0
 _logger = log.get("connection")
 
 
@@ -39,6 +40,8 @@ def connections(limits: ConnectionLimits) -> type[asyncio.Protocol]:
 
 class Connection(HttpToolsProtocol):
     """A connection that keeps `limits`."""
+
+    silent_until = 0.0
 
     def __init__(self, *arguments: Any, limits: ConnectionLimits, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -156,6 +159,13 @@ class Connection(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    def _tell(self, error: PodiumError, request_id: str) -> None:
+        """In the log, at most once in SAY_EVERY_S: whoever is refused can try again at once."""
+        now = self.loop.time()
+        if now >= Connection.silent_until:
+            Connection.silent_until = now + SAY_EVERY_S
+            _logger.warning("connection refused", code=error.code, detail=error.detail, client=self.client, request_id=request_id)
+
     def _refuse(self, error: PodiumError) -> None:
         """Say why, unless an answer is on its way; then nothing more is read from this client."""
         if self._refused or self.transport.is_closing():
@@ -165,7 +175,7 @@ class Connection(HttpToolsProtocol):
         self.connections.discard(self)
         answering = self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete
         request_id = new_id("req")
-        _logger.warning("connection refused", code=error.code, detail=error.detail, client=self.client, request_id=request_id)
+        self._tell(error, request_id)
         if answering:
             self.transport.close()
             return
