@@ -1,0 +1,93 @@
+"""Connections are cut at random bytes while agents stream, and gateway and coordinator die now and then: no gap, no duplicate.
+
+`make test-reconnects N=10000` makes that many cuts; `RECONNECTS_SEED` repeats a run's choices.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import psutil
+import pytest
+
+from podium.client import AsyncPodium
+from podium.protocol.errors import PodiumError
+from tests.support.platform import AGENTS, Platform, deploy, running_platform
+from tests.support.raw_reader import CuttingReader
+
+CUTS = int(os.environ.get("RECONNECTS", "300"))
+SEED = int(os.environ.get("RECONNECTS_SEED", str(random.randrange(2**32))))
+READERS_OF_EACH_KIND = 4
+AGENT_COUNT = 2
+CUTS_BETWEEN_KILLS = 75
+
+
+@pytest.mark.timeout(120 + CUTS // 10)
+async def test_random_reconnects() -> None:
+    print(f"RECONNECTS={CUTS} RECONNECTS_SEED={SEED}")
+    chance = random.Random(SEED)
+    async with running_platform() as platform, platform.client() as client:
+        with TemporaryDirectory() as folder:
+            deployment = await deploy(client, AGENTS / "probe", Path(folder))
+        agents = [(await client.create(deployment)).instance_id for _ in range(AGENT_COUNT)]
+        readers = {
+            agent: [
+                CuttingReader(platform.url, platform.key, agent, carrier, random.Random(chance.random()))
+                for carrier in ("sse", "websocket")
+                for _ in range(READERS_OF_EACH_KIND)
+            ]
+            for agent in agents
+        }
+        talking = [asyncio.create_task(_talk(client, agent)) for agent in agents]
+        try:
+            await _cut_and_kill(platform, [reader for group in readers.values() for reader in group], chance)
+        finally:
+            for task in talking:
+                task.cancel()
+            await asyncio.wait(talking)
+        for agent, group in readers.items():
+            await _compare(client, agent, group)
+        print(f"{sum(reader.cuts for group in readers.values() for reader in group)} cuts, "
+              f"{sum(len(group[0].seen) for group in readers.values())} events in {AGENT_COUNT} lines")  # fmt: skip
+
+
+async def _talk(client: AsyncPodium, agent: str) -> None:
+    """Keep the agent streaming."""
+    while True:
+        with contextlib.suppress(PodiumError):
+            await client.send(agent, "tokens 300 0.002")
+
+
+async def _cut_and_kill(platform: Platform, readers: list[CuttingReader], chance: random.Random) -> None:
+    async def read(reader: CuttingReader) -> None:
+        while sum(each.cuts for each in readers) < CUTS:
+            await reader.once()
+
+    async def kill() -> None:
+        due = CUTS_BETWEEN_KILLS
+        while due < CUTS:
+            while sum(each.cuts for each in readers) < due:
+                await asyncio.sleep(0.02)
+            due += CUTS_BETWEEN_KILLS * max(1, CUTS // 3000)
+            with contextlib.suppress(LookupError, psutil.Error):
+                platform.part(chance.choice(("gateway", "coordinator"))).kill()
+
+    async with asyncio.TaskGroup() as group:
+        for reader in readers:
+            group.create_task(read(reader))
+        group.create_task(kill())
+
+
+async def _compare(client: AsyncPodium, agent: str, readers: list[CuttingReader]) -> None:
+    """All have seen the same line, which is the whole: the reply to the last message comes after everything."""
+    await client.send(agent, "echo end")
+    last = int((await client.instance(agent)).cursor.partition(".")[2])
+    for reader in readers:
+        async with asyncio.timeout(60):
+            while not reader.seen or reader.seen[-1][1] < last:
+                await reader.once(until_seq=last)
+        assert [seq for _, seq, _ in reader.seen] == list(range(1, last + 1))
+        assert reader.seen == readers[0].seen
