@@ -4,7 +4,7 @@ SHELL := /bin/bash
 BIN := podium/.venv/bin
 PYTEST := cd podium && .venv/bin/pytest
 
-.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash test-api check format reference bench clean
+.PHONY: help setup demo up test test-unit test-contract test-integration test-e2e test-crash test-api test-reconnects check format reference bench clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-unit test-contract test-integration test-e2e test-crash: test-%: setup ## O
 test-api: setup ## Schemathesis over the API; N=500 for more requests, SEED= for the same ones again
 	@$(PYTEST) tests/e2e/test_api.py
 
+test-reconnects: setup ## N=10000 connections cut at random bytes while agents stream
+	@cd podium && RECONNECTS=$(or $(N),10000) .venv/bin/pytest -s tests/crash/test_reconnects.py
+
 check: setup ## Format, lint, types, direction of imports
 	@cd podium && .venv/bin/ruff format --check --quiet . ../examples ../benchmarks && .venv/bin/ruff check --quiet . ../examples ../benchmarks
 	@cd podium && .venv/bin/mypy
@@ -38,9 +41,10 @@ format: setup ## Rewrite the code in our format
 reference: setup ## Write the generated pages of docs/reference
 	@$(BIN)/python -m podium.reference docs/reference
 
-bench: setup ## Turns per second, accept latency, wake; results in benchmarks/results
+bench: setup ## Turns and streamed events per second, accept latency, wake; results in benchmarks/results
 	@$(BIN)/python benchmarks/durability.py
 	@$(BIN)/python benchmarks/turns.py
+	@$(BIN)/python benchmarks/streams.py
 
 clean: ## Remove what was installed and built
 	@rm -rf podium/.venv podium/.mypy_cache podium/.ruff_cache podium/.pytest_cache podium/.hypothesis

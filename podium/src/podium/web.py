@@ -30,6 +30,8 @@ T = TypeVar("T")
 REQUEST_ID_HEADER = "x-request-id"
 LIFE_HEADER = "x-podium-life"
 """The life of the instance that a forward means: another one refuses it."""
+CHOSEN_KEY_HEADER = "x-podium-chosen-key"
+"""The key a gateway chose for a request that came without one, so that its own second try does nothing twice."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}", re.ASCII)
 Endpoint = Callable[[Request], Awaitable[Response]]
 _logger = log.get("web")

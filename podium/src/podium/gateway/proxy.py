@@ -1,7 +1,7 @@
 """Forwards a request to the coordinator that owns the instance and streams the answer back.
 
-What cannot be delivered is tried again within a bound: every POST carries an Idempotency-Key, the gateway's own where the client
-sent none, so that a second try never does a thing twice.
+What cannot be delivered is tried again within a bound: every POST carries an Idempotency-Key, and where the client sent none one
+that the gateway chose, so that a second try never does a thing twice.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from podium.protocol.forms import SSE, Form
 from podium.protocol.ids import Cursor, new_id
 from podium.protocol.pieces import PIECES_HEADER, RESUME_HEADER
 from podium.server.streaming import PieceResponse
-from podium.web import LIFE_HEADER, read_body, target
+from podium.web import CHOSEN_KEY_HEADER, LIFE_HEADER, read_body, target
 
 RETRY_FOR_S = 10.0
 RETRY_PAUSE_S = 0.1
@@ -83,7 +83,7 @@ class Proxy:
             body = await read_body(request, self._max_body_bytes)
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         if request.method == "POST":
-            headers.setdefault("idempotency-key", new_id("msg"))
+            headers |= {CHOSEN_KEY_HEADER: new_id("msg")}
         forward = Forward(request.method, target(request), headers | {PIECES_HEADER: "1"}, body)
         answer = await self.reach(caller, instance_id, forward)
         if is_pieces(answer.upstream):

@@ -9,12 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from podium.client import AsyncPodium
 from tests.support.platform import AGENTS, Platform, deploy, running_platform, until
-from tests.support.ws_client import socket
+from tests.support.ws_client import WsClient, socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-BIG = "x" * 900_000
 REPEATS = 25
 """More in all than the buffers of a connection and of the kernel hold."""
 
@@ -30,8 +28,10 @@ def stuck(platform: Platform, agent: str, carrier: str) -> sockets.socket:
     address = urlsplit(platform.url)
     connection = sockets.create_connection((address.hostname, address.port))
     connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
-    upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-    path, more = (f"/agent/{agent}", upgrade) if carrier == "websocket" else (f"/api/v1/instances/{agent}/events", "")
+    path, more = f"/api/v1/instances/{agent}/events", ""
+    if carrier == "websocket":
+        nonce = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        path, more = f"/agent/{agent}", f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n{nonce}"
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {platform.key}\r\n{more}\r\n".encode())
     return connection
 
@@ -50,24 +50,17 @@ async def test_they_delay_nobody_and_are_cut_off(impatient: Platform, tmp_path: 
         await until(lambda: connections(impatient, ports) == len(dead))
         async with socket(impatient, agent) as ws:
             await ws.frame()
-            reading = asyncio.create_task(_completes(ws.events_until, REPEATS))
-            for _ in range(REPEATS):
-                await client.send(agent, f"echo {BIG}")
-            assert await reading == REPEATS
+            async with asyncio.TaskGroup() as tasks:
+                reading = tasks.create_task(_read(ws))
+                for _ in range(REPEATS):
+                    await client.send(agent, "pour 900000")
+            seqs = reading.result()
+            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
         await until(lambda: connections(impatient, ports) == 0)
-        await until(lambda: _readers(client, agent))
+        assert (await client.send(agent, "echo after")).text == "after"
         for connection in dead:
             connection.close()
 
 
-async def _completes(events_until, count: int) -> int:  # type: ignore[no-untyped-def]
-    seqs: list[int] = []
-    for _ in range(count):
-        seqs += [event["seq"] for event in await events_until("complete")]
-    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
-    return count
-
-
-async def _readers(client: AsyncPodium, agent: str) -> bool:
-    """The platform goes on as before."""
-    return (await client.send(agent, "echo after")).text == "after"
+async def _read(ws: WsClient) -> list[int]:
+    return [event["seq"] for _ in range(REPEATS) for event in await ws.events_until("complete")]

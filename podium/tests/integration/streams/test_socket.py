@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -95,6 +96,33 @@ async def test_a_frame_that_is_wrong_is_refused_and_the_socket_lives_on(
         assert says in receipt["reason"]
         await ws.send("ping", id="alive")
         assert await ws.until("pong") == {"type": "pong", "id": "alive"}
+
+
+async def test_what_was_said_before_and_what_is_attached_go_along(platform: Platform, client: AsyncPodium, agent: str) -> None:
+    said = [{"role": "user", "text": "earlier"}]
+    async with socket(platform, agent) as ws:
+        await ws.send("process_message", id="m1", content={"text": "echo x", "messages": said, "attachments": [{"name": "a"}]})
+        assert (await ws.until("receipt"))["disposition"] == "queued"
+        await ws.events_until("complete")
+        await ws.send("process_message", id="m1", content={"text": "echo x"})
+        assert (await ws.until("receipt"))["code"] == "idempotency_mismatch"
+
+
+async def test_a_turn_is_stopped(platform: Platform, agent: str) -> None:
+    async with socket(platform, agent) as ws:
+        await ws.send("stop_turn", id="s0")
+        assert (await ws.until("receipt", id="s0"))["disposition"] == "rejected"
+        await ws.send("process_message", id="m1", content={"text": "tokens 10000 0.01"})
+        await ws.until("update", event_type="update")
+        await ws.send("stop_turn", id="s1")
+        assert (await ws.until("receipt", id="s1"))["disposition"] in ("queued", "injected")
+        assert (await ws.events_until("complete"))[-1]["content"]["stop_reason"] == "stopped"
+
+
+async def test_an_id_in_the_body_is_enough(platform: Platform, client: AsyncPodium, agent: str) -> None:
+    async with httpx.AsyncClient(base_url=platform.url, headers={"authorization": f"Bearer {platform.key}"}) as http:
+        answer = await http.post(f"/api/v1/instances/{agent}/messages", json={"text": "echo x", "id": "mine"})
+    assert (answer.status_code, answer.json()["message_id"]) == (200, "mine")
 
 
 async def test_names_with_dots(platform: Platform, client: AsyncPodium, agent: str) -> None:

@@ -5,8 +5,8 @@ from starlette.responses import Response
 from podium.coordinator.instance import Instance
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.routes.call import Call
+from podium.coordinator.routes.messages import message_id_of
 from podium.protocol import api
-from podium.protocol.ids import MESSAGE_ID, checked, new_id
 from podium.protocol.parameters import DEFAULT_WAIT_S
 from podium.state.port import Ended
 from podium.web import decode, json_response, read_body, wait_s
@@ -36,7 +36,7 @@ async def wake(call: Call) -> Response:
 async def restart(call: Call) -> Response:
     """200 once the new process is ready, 202 while it still has to."""
     body = decode(await read_body(call.request, MAX_BODY_BYTES), api.RestartInstance)
-    entry_id = checked("Idempotency-Key", MESSAGE_ID, call.request.headers.get("idempotency-key") or new_id("restart"))
+    entry_id = message_id_of(None, call.request.headers, "restart")
     starts = call.instance.starts
     await call.instance.restart(entry_id, now=body.now, wait_s=wait_s(call.request, DEFAULT_WAIT_S))
     done = call.instance.starts > starts and call.instance.status in (Status.READY, Status.RUNNING)

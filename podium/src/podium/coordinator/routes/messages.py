@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from podium.coordinator import feed
@@ -13,14 +14,14 @@ from podium.protocol.errors import InvalidRequest, NotFound, TurnFailed
 from podium.protocol.forms import form
 from podium.protocol.ids import MESSAGE_ID, Cursor, checked, new_id
 from podium.protocol.parameters import DEFAULT_WAIT_S, MAX_PAGE
-from podium.web import decode, json_response, query_int, read_body, wait_s
+from podium.web import CHOSEN_KEY_HEADER, decode, json_response, query_int, read_body, wait_s
 
 
 async def send_message(call: Call) -> Response:
     """Accept, then wait for the reply or stream it, as the client's Accept header says."""
     instance, request = call.instance, call.request
     body = decode(await read_body(request, instance.host.limits.message_bytes), api.SendMessage)
-    message_id = message_id_of(body.id, request.headers.get("idempotency-key"))
+    message_id = message_id_of(body.id, request.headers)
     document = body.document()
     origin = {"tenant_id": call.caller.tenant_id, "role": body.role, "channel": "api"}
     if "text/event-stream" in request.headers.get("accept", ""):
@@ -45,11 +46,12 @@ async def list_messages(call: Call) -> Response:
     return json_response(api.Page(items=items, next_cursor=None if following is None else str(following)))
 
 
-def message_id_of(in_body: str | None, in_header: str | None, prefix: str = "msg") -> str:
-    """`id` and `Idempotency-Key` are one value; without either a new one."""
+def message_id_of(in_body: str | None, headers: Headers, prefix: str = "msg") -> str:
+    """`id` and `Idempotency-Key` are one value; without either the one that the gateway chose, or a new one."""
+    in_header = headers.get("idempotency-key")
     if in_body and in_header and in_body != in_header:
         raise InvalidRequest("`id` and the Idempotency-Key header differ: they are one value, send one of them")
-    return checked("message id", MESSAGE_ID, in_body or in_header or new_id(prefix))
+    return checked("message id", MESSAGE_ID, in_body or in_header or headers.get(CHOSEN_KEY_HEADER) or new_id(prefix))
 
 
 def _answer(call: Call, message_id: str, status: api.MessageStatus | None) -> Response:

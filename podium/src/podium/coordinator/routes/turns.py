@@ -34,7 +34,7 @@ async def answer(call: Call) -> Response:
 
 async def _read(call: Call, kind: type[_B]) -> tuple[_B, str]:
     body = decode(await read_body(call.request, MAX_BODY_BYTES), kind)
-    return body, message_id_of(body.id, call.request.headers.get("idempotency-key"), "rcpt")
+    return body, message_id_of(body.id, call.request.headers, "rcpt")
 
 
 def _origin(call: Call) -> dict[str, str]:

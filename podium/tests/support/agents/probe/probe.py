@@ -44,6 +44,11 @@ class Probe(BaseAgent):
             await asyncio.sleep(float(pause_s))
         return "end"
 
+    async def pour(self, ctx: AgentContext, rest: str, message: dict) -> str:
+        """One token of N bytes."""
+        await (await ctx.send_message()).stream_token("x" * int(rest))
+        return "poured"
+
     async def fail(self, ctx: AgentContext, rest: str, message: dict) -> str:
         """Raise in the first N attempts."""
         if message["attempt"] <= int(rest):
