@@ -146,7 +146,8 @@ class Recovery:
 
     async def _max_attempts(self, launch: Launch) -> int:
         """As the manifest says of the deployment that ran here; where that is gone, the next attempt will see."""
-        assert launch.revision is not None
+        if launch.revision is None:
+            return sys.maxsize
         try:
             async with asyncio.timeout(MANIFEST_TIMEOUT_S):
                 deployment = await self._host.registry.get(launch.revision.deployment_id, self._spec.tenant_id)

@@ -88,6 +88,8 @@ class Coordinator:
         await self.host.deployments.evict(self.host.registry.exists)
         self._found = {launch.launch_id: launch for launch in await self.host.launcher.list()}
         names = sorted(path.name for path in self.host.directory.instances.iterdir())
+        asleep = await self._asleep(names)
+        names = [name for name in names if name not in asleep]
         some = asyncio.Semaphore(RECOVER_AT_ONCE)
         there = await asyncio.gather(*(self._recover(name, some) for name in names))
         await self._end_unclaimed()
@@ -97,7 +99,7 @@ class Coordinator:
             if instance.status is not Status.HIBERNATED:
                 instance.stir()
         following = self.host.configuration.follow(self._reconfigured)
-        self._tasks = [asyncio.create_task(work) for work in (self._announce(), self._sweep(), following)]
+        self._tasks = [asyncio.create_task(work) for work in (self._announce(), self._sweep(), self._tidy(asleep), following)]
 
     async def stop(self, grace_s: float) -> None:
         """End turns within `grace_s`, then the agents; close every file clean."""
@@ -108,6 +110,24 @@ class Coordinator:
             await self._cluster.withdraw(self.host.coordinator_id)
         await asyncio.gather(*(instance.stop(grace_s) for instance in self._loaded.values()))
         self._loaded.clear()
+
+    async def _asleep(self, names: list[str]) -> set[str]:
+        """Those that need not be opened before somebody asks for them."""
+        paths = {self.host.directory.instance(name).state_db: name for name in names}
+        return {paths[path] for path in await self.host.states.asleep(list(paths))}
+
+    async def _tidy(self, names: set[str]) -> None:
+        """Remove the directories of instances that sleep and are not ours any more."""
+        for name in sorted(names):
+            async with self._locks.hold(name):
+                try:
+                    await self._ownership.owned(name)
+                except (NotFound, Moved):
+                    if name not in self._loaded:
+                        _logger.info("removing a directory whose instance is gone", instance_id=name)
+                        await self._remove(name)
+                except (PodiumError, OSError) as error:
+                    _logger.warning("the owner of an instance is not known", instance_id=name, error=str(error))
 
     async def _end_unclaimed(self) -> None:
         """Processes of instances that are not ours any more, or cannot be opened, end before anything new runs."""

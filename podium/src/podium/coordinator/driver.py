@@ -5,6 +5,7 @@ The status changes here and nowhere else, by the table of `lifecycle`.
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from podium.coordinator.session import Session
 from podium.coordinator.start import Start, StartFailed
 from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
-from podium.coordinator.turn import Turn, completed
+from podium.coordinator.turn import Turn, close_attempt, completed
 from podium.coordinator.upgrade import Upgrade
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Done, Failed, Result, Work
@@ -217,7 +218,14 @@ class Driver:
         assert self._adopted is not None
         assert self._session is not None
         (start, found), self._adopted = self._adopted, None
-        return self._session, await start.resume(self._session, found, self._move)
+        try:
+            return self._session, await start.resume(self._session, found, self._move)
+        except StartFailed as error:
+            if found.attempt:
+                failed = Failed("interrupted", "interrupted", f"the agent could not be taken over: {error}")
+                limit = self._host.limits.interrupted_attempts
+                self._stream.publish(await close_attempt(self._state, found.attempt, failed, sys.maxsize, limit))
+            raise
 
     async def _failed(self, reason: str) -> None:
         """Tell everybody who waits, then try again: at once when an entry comes, else with growing pauses."""

@@ -1,7 +1,7 @@
 """What the instances of a host share: the ports they stand on, and the limits they keep."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,6 +60,9 @@ class States(Protocol):
 
     async def create(self, path: Path, *, instance_id: str, tenant_id: str, epoch: int, boot_id: str) -> LocalState:
         """Make the file where it is missing, and open it; OSError, NewerFormat."""
+
+    async def asleep(self, paths: Sequence[Path]) -> set[Path]:
+        """Which of these files, none of them open, say that their instance sleeps and has nothing to do."""
 
 
 @dataclass

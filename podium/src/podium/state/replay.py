@@ -32,7 +32,7 @@ def prepare_journal(folder: Path, path_of: Callable[[str], Path], segment_bytes:
 
 def finish_replay(connection: apsw.Connection, path: Path) -> None:
     """Apply what an earlier start could not. Blocks; OSError."""
-    tail = _tail(path)
+    tail = tail_of(path)
     if tail.exists():
         replay(connection, ((record.number, record.body) for record in segments.read_records(tail, 0)))
         tail.unlink()
@@ -50,7 +50,7 @@ def _replay(path: Path, life: int, records: Sequence[Record]) -> None:
                 _logger.debug("replayed", path=str(path), changes=count)
     except (OSError, PodiumError, apsw.Error) as error:
         _logger.error("the journal cannot be applied now; it is kept beside the file", path=str(path), error=str(error))
-        _keep(_tail(path), records)
+        _keep(tail_of(path), records)
 
 
 def _keep(tail: Path, records: Sequence[Record]) -> None:
@@ -67,5 +67,6 @@ def _keep(tail: Path, records: Sequence[Record]) -> None:
     segments.sync_directory(tail.parent)
 
 
-def _tail(path: Path) -> Path:
+def tail_of(path: Path) -> Path:
+    """Where what a file lacks is kept."""
     return path.with_name("journal.tail")

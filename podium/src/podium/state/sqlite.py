@@ -1,7 +1,7 @@
 """The adapter of the state port: one SQLite file per instance that follows the host's journal."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from podium.state.journal.journal import Journal
 from podium.state.journal.segments import SEGMENT_BYTES
 from podium.state.machine import Machine
 from podium.state.migrations import open_database
+from podium.state.peek import is_asleep
 from podium.state.port import (
     Accepted,
     Asked,
@@ -73,6 +74,14 @@ class SqliteStates:
 
         connection = await asyncio.get_running_loop().run_in_executor(self._executor, opened)
         return SqliteState(connection, self.journal, self._executor, self._clock)
+
+    async def asleep(self, paths: Sequence[Path]) -> set[Path]:
+        """Which of these files, none of them open, say that their instance sleeps and has nothing to do."""
+
+        def look() -> set[Path]:
+            return {path for path in paths if is_asleep(path)}
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, look)
 
     async def close(self) -> None:
         """Close the journal."""
