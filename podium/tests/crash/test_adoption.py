@@ -1,6 +1,7 @@
 """The coordinator dies at named points and another takes over: agents live on, and nothing happens twice or not at all."""
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +15,7 @@ from podium.client import AsyncPodium
 from podium.protocol.events import Event
 from tests.support.oracle import Oracle
 from tests.support.platform import AGENTS, Platform, deploy, running_platform, until
+from tests.support.variants import variant
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -127,6 +129,26 @@ async def test_many_deaths_in_one_turn(rig: Rig, probe: str) -> None:
     assert rig.platform.agent(probe).pid == pid
     assert await rig.failures(probe) == []
     await oracle.check()
+
+
+async def test_an_agent_that_was_upgraded_and_configured_lives_on_as_what_it_became(rig: Rig, tmp_path: Path) -> None:
+    newer = await deploy(rig.client, variant(tmp_path, "probe", "1.1.0", {}), tmp_path)
+    instance = (await rig.client.create("probe:1.0.0", config={"kept": 1, "changed": 1, "gone": 1})).instance_id
+    oracle = Oracle(rig.client, instance)
+    await oracle.send("echo one")
+    await rig.client.update(instance, deployment=newer)
+    await oracle.send("echo two")
+    pid = rig.platform.agent(instance).pid
+    await rig.restart()
+    await rig.client.update(instance, config={"changed": 2, "gone": None})
+    await oracle.send("echo three")
+    await rig.restart()
+    seen = json.loads((await oracle.send("look")).text)
+    assert seen["config"] == {"greeting": "hello", "kept": 1, "changed": 2}
+    assert rig.platform.agent(instance).pid == pid
+    assert await rig.failures(instance) == []
+    await oracle.check()
+    await rig.client.delete(instance)
 
 
 # ---- starts

@@ -10,6 +10,8 @@ import sys
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 from podium.coordinator.ending import describe, process_ended
 from podium.coordinator.host import Host
 from podium.coordinator.layout import InstanceDirectory
@@ -102,11 +104,18 @@ class Recovery:
 
     def _lives(self, launch: Launch) -> bool:
         """Whether its process runs, and should: one that was to be ended is ended."""
-        process = self._found.get(launch.launch_id)
-        stopping = launch.hook is not None and launch.hook.reason in (STOPPING, RESTART, UPGRADE)
-        return process is not None and process.exit is None and launch.ended is None and launch.killed is None and not stopping
+        process, hook = self._found.get(launch.launch_id), launch.hook
+        ending = hook is not None and hook.kind == "shutdown" and hook.reason not in (ASKED, IDLE)
+        upgrading = hook is not None and hook.kind == UPGRADE and not hook.returned  # begun again from what ran before
+        lives = process is not None and process.exit is None and launch.ended is None and launch.killed is None
+        return lives and not ending and not upgrading
 
     async def _close(self, launch: Launch, attempt: Attempt | None) -> None:
+        process = self._found.get(launch.launch_id)
+        if process and process.exit is None and launch.killed is None:
+            reason = "the coordinator was restarted"
+            await self._state.killing(launch.launch_id, reason)
+            launch = msgspec.structs.replace(launch, killed=reason)
         if launch.ended:
             exit = Exit(code=launch.ended.code, signal=launch.ended.signal, oom=launch.ended.oom)
         else:
