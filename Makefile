@@ -21,7 +21,7 @@ up: setup ## Run the platform on this machine until Ctrl-C
 test: setup check ## All tests, with real parts
 	@$(PYTEST)
 
-test-unit test-contract test-integration test-e2e test-crash: test-%: setup ## One kind of tests
+test-unit test-contract test-integration test-e2e: test-%: setup ## One kind of tests
 	@$(PYTEST) tests/$*
 
 test-api: setup ## Schemathesis over the API; N=500 for more requests, SEED= for the same ones again
@@ -29,6 +29,9 @@ test-api: setup ## Schemathesis over the API; N=500 for more requests, SEED= for
 
 test-reconnects: setup ## N=10000 connections cut at random bytes while agents stream
 	@cd podium && RECONNECTS=$(or $(N),10000) .venv/bin/pytest -s tests/crash/test_reconnects.py
+
+test-crash: setup ## What survives when everything dies; N=2000 for so many points, SEED=7 for a certain run
+	@$(PYTEST) tests/crash
 
 check: setup ## Format, lint, types, direction of imports
 	@cd podium && .venv/bin/ruff format --check --quiet . ../examples ../benchmarks && .venv/bin/ruff check --quiet . ../examples ../benchmarks

@@ -126,6 +126,22 @@ async def running_platform(*arguments: str, **env: str) -> AsyncIterator[Platfor
             await platform.down()
 
 
+@asynccontextmanager
+async def chaos_platform(folder: Path, boot: Path) -> AsyncIterator[Platform]:
+    """A platform below `folder` that is started again quickly whatever ends, and takes its boot id from a file."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PODIUM_", "AWS_"))}
+    settings = {
+        "PODIUM_CONTEXT": str(boot.with_name("context.json")), "PODIUM_BOOT_ID_FILE": str(boot), "RESTART_PAUSE": "100ms",
+        "PODIUM_CRASH_AT": f"@{boot.with_name('crash_at')}", "LOG_FORMAT": "console",
+    }  # fmt: skip
+    platform = Platform(folder / "data", inherited | settings)
+    try:
+        await platform.up()
+        yield platform
+    finally:
+        await platform.down()
+
+
 async def deploy(client: AsyncPodium, source: Path, folder: Path) -> str:
     """Pack and upload an agent's directory; its deployment id."""
     bundle = folder / f"{source.name}.tar.gz"

@@ -112,6 +112,9 @@ def open_database(path: Path) -> TurnConnection:
     path.parent.mkdir(mode=0o700, exist_ok=True)
     connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, factory=TurnConnection)
     try:
+        # FULL does not sync the directory from which the rollback journal was removed: after a power cut it would come back
+        # and take back what was committed, which the turn has told by then.
+        sqlite3.Connection.execute(connection, "PRAGMA synchronous = EXTRA")
         connection.begin()
     except BaseException:
         connection.close()

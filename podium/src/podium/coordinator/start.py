@@ -22,7 +22,7 @@ from podium.coordinator.work import UPGRADE, Done, Failed, Work
 from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
 from podium.deployments.environment import EnvironmentFailed
-from podium.launcher.port import LaunchError, LaunchSpec
+from podium.launcher.port import Exit, LaunchError, LaunchSpec
 from podium.protocol.errors import PodiumError
 from podium.protocol.messages import HOOK_INIT, Init, Ready
 from podium.records.instances import Spec, secrets_belong_to
@@ -111,7 +111,7 @@ class Start:
             session.config.current = had
             if found.is_at("init"):
                 await self._initialize(session, await self._secrets())
-        except (StartFailed, asyncio.CancelledError) as error:
+        except BaseException as error:
             await self._give_up(session, error)
             raise
         move(Trigger.READY)
@@ -151,7 +151,7 @@ class Start:
         session = await self._launch(prepared, config)
         try:
             await self._initialize(session, secrets)
-        except (StartFailed, asyncio.CancelledError) as error:
+        except BaseException as error:
             await self._give_up(session, error)
             raise
         return session
@@ -165,7 +165,16 @@ class Start:
         self._phase("prepare")
         return prepared
 
+    async def _end_earlier(self) -> None:
+        """What an earlier start left open, because disk or launcher did not answer, ends before anything new runs."""
+        for earlier in await self._state.open_launches():
+            await self._host.launcher.kill(earlier.launch_id)
+            exit_ = await self._host.launcher.wait(earlier.launch_id)
+            await self._host.launcher.forget(earlier.launch_id)
+            await self._state.end_launch(earlier.launch_id, self._ended("the start was given up", exit_))
+
     async def _launch(self, prepared: Prepared, config: AgentConfig) -> Session:
+        await self._end_earlier()
         await self._state.begin_launch(self._launch_id, self._uid)
         if self._init.kind == UPGRADE:
             hook = Hook(kind=UPGRADE, serial=0, message_id=self._init.message_id, reason=UPGRADE)
@@ -176,18 +185,17 @@ class Start:
         await link.open()
         try:
             launch = await self._host.launcher.start(self._spec_of(prepared))
-        except (LaunchError, ConnectionError) as error:
+            crash_point("launched")
+            await self._state.launched(self._launch_id, launch.pid, launch.start_time)
+        except LaunchError as error:
             link.close()
             reason = f"the process cannot be started: {error}"
-            await self._state.end_launch(
-                self._launch_id, Ended(at=self._host.clock(), reason=reason, code=None, signal=None, log=[])
-            )
+            await self._state.end_launch(self._launch_id, self._ended(reason, Exit()))
             raise StartFailed(reason, ours=True) from error
-        except asyncio.CancelledError:
+        except BaseException:
+            link.close()
             await self._host.launcher.kill(self._launch_id)
             raise
-        crash_point("launched")
-        await self._state.launched(self._launch_id, launch.pid, launch.start_time)
         self._phase("launch")
         return self._session(link, Taken(self._launch_id, 0, 0), config, None)
 
@@ -213,6 +221,9 @@ class Start:
         crash_point("started")
         inside = {f"agent.{name[:32]}": ms for name, ms in list(result.frame.phases.items())[:16]}
         await self._state.started(self._launch_id, result.frame.n, self._phases | inside)
+
+    def _ended(self, reason: str, exit_: Exit) -> Ended:
+        return Ended(at=self._host.clock(), reason=reason, code=exit_.code, signal=exit_.signal, log=[])
 
     def _spec_of(self, prepared: Prepared) -> LaunchSpec:
         resources = prepared.manifest.resources

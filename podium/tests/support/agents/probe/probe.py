@@ -37,7 +37,7 @@ class Probe(BaseAgent):
 
     async def tokens(self, ctx: AgentContext, rest: str, message: dict) -> str:
         """N tokens with a pause between them."""
-        number, pause_s = rest.split()
+        number, pause_s = rest.split()[:2]
         stream = await ctx.send_message()
         for n in range(int(number)):
             await stream.stream_token(f"{n} ")
@@ -51,13 +51,13 @@ class Probe(BaseAgent):
 
     async def fail(self, ctx: AgentContext, rest: str, message: dict) -> str:
         """Raise in the first N attempts."""
-        if message["attempt"] <= int(rest):
+        if message["attempt"] <= int(rest.split()[0]):
             raise ValueError(f"attempt {message['attempt']} was told to fail")
         return f"attempt {message['attempt']}"
 
     async def die(self, ctx: AgentContext, rest: str, message: dict) -> str:
         """End the process in the first N attempts."""
-        if message["attempt"] <= int(rest):
+        if message["attempt"] <= int(rest.split()[0]):
             print("last words", flush=True)
             os._exit(7)
         return f"attempt {message['attempt']}"
