@@ -4,7 +4,9 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -234,6 +236,38 @@ async def test_the_time_of_a_turn_stands_still_while_it_waits(platform: Platform
     assert json.loads(status.reply.text) == [1, "yes"]
     for instance in (asking, hanging):
         await client.delete(instance)
+
+
+# ---- over plain HTTP
+
+
+async def test_an_id_is_one_value_in_body_and_header(platform: Platform, agent: str) -> None:
+    headers = {"authorization": f"Bearer {platform.key}"}
+    base = f"{platform.url}/api/v1/instances/{agent}"
+    async with httpx.AsyncClient(headers=headers, timeout=60) as http:
+
+        async def post(path: str, body: Any, **more: str) -> tuple[int, str]:
+            answer = await http.post(f"{base}/{path}", json=body, headers={"Idempotency-Key": more["key"]} if more else {})
+            found = answer.json()
+            return answer.status_code, found.get("code") or found.get("disposition") or found["text"]
+
+        said = {"text": "echo a", "id": "m1"}
+        assert await post("messages", said) == (200, "a")
+        assert await post("messages", said, key="m1") == (200, "a")
+        assert await post("messages", said, key="other") == (400, "invalid_request")
+        assert await post("stop", {}) == (409, "no_turn")
+        assert await post("stop", {"message_id": "m1"}) == (409, "no_turn")
+        assert await post("stop", {"message_id": "m9"}) == (404, "not_found")
+        assert (await http.post(f"{base}/messages?wait=0", json={"text": "listen 3 0", "id": "m2"})).status_code == 202
+        assert (await post("steer", {"content": 1, "id": "s1"}))[0] == 200
+        assert await post("steer", {"content": 1, "id": "s1"}) == (200, "duplicate")
+        assert await post("steer", {"content": 2, "id": "s1"}) == (422, "idempotency_mismatch")
+        assert (await post("steer", {"content": 2}, key="s2"))[0] == 200
+        assert await post("steer", {"content": 2}, key="s2") == (200, "duplicate")
+        assert await post("steer", {}) == (400, "invalid_request")
+        assert await post("answer", {"request_id": "m2.1", "content": 1}) == (404, "not_found")
+        assert (await post("steer", {"content": None}))[0] == 200
+        assert await post("messages", {"text": "listen 3 0", "id": "m2"}) == (200, "listening\n[1, [1, 2, null]]")
 
 
 # ---- what keeps it awake, what a message carries
