@@ -7,6 +7,7 @@ fdatasyncs, on the disk of the data directory; that of waking is starting the ag
 import argparse
 import asyncio
 import itertools
+import statistics
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import aiohttp
+import psutil
 import uvloop
 from disk import fdatasyncs_per_second
 from report import Row, percentile, publish
@@ -106,6 +108,29 @@ async def wakes(client: AsyncPodium, agents: list[str]) -> list[float]:
     return latencies
 
 
+def private_mib(process: psutil.Process) -> float:
+    """Memory that is this process's alone."""
+    return float(process.memory_full_info().uss) / 2**20
+
+
+def idle_memory(platform: Platform, agents: list[str], coordinator_before_mib: float) -> tuple[float, float]:
+    """MiB that each awake idle agent takes: its own process, and its share of the coordinator."""
+    own = statistics.mean(private_mib(platform.agent(agent)) for agent in agents[:10])
+    return own, (private_mib(platform.part("coordinator")) - coordinator_before_mib) / len(agents)
+
+
+def interpreter_mib(platform: Platform) -> float:
+    """Memory of the agents' interpreter with what the SDK's runtime needs, and nothing else."""
+    [python] = list(platform.data.glob("environments/*/bin/python"))[:1]
+    code = "import podium.agent.runtime, sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen([python, "-I", "-B", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        taken = private_mib(psutil.Process(process.pid))
+        process.communicate()
+    return taken
+
+
 def interpreter_start_ms(platform: Platform) -> float:
     """Starting the agents' interpreter and importing what the SDK's runtime needs, nothing else."""
     [python] = list(platform.data.glob("environments/*/bin/python"))[:1]
@@ -122,9 +147,13 @@ async def measure(agent_count: int, seconds: float) -> list[Row]:
     async with running_platform() as platform, platform.client() as client, aiohttp.ClientSession() as http:
         with TemporaryDirectory() as folder:
             deployment = await deploy(client, EXAMPLES / "counter", Path(folder))
+        await client.send((await client.create(deployment)).instance_id, "x")
+        coordinator_mib = private_mib(platform.part("coordinator"))
         created = [await client.create(deployment) for _ in range(agent_count)]
         agents = [instance.instance_id for instance in created]
         await asyncio.gather(*(client.send(agent, "x") for agent in agents))
+        agent_mib, share_mib = idle_memory(platform, agents, coordinator_mib)
+        bare_mib = interpreter_mib(platform)
         url = (await client.coordinators())[0].url
         direct = Direct(http, url, (platform.data / "keys" / "secrets_key").read_text().strip()).send
         through = Through(http, platform).send
@@ -149,6 +178,15 @@ async def measure(agent_count: int, seconds: float) -> list[Row]:
         _beside("accept of a message through the gateway: p99", percentile(gateway_accept, 0.99), "coordinator", p99),
         _beside("wake of a sleeping agent on its host: p50", percentile(wake, 0.5), start_name, start_ms),
         _beside("wake of a sleeping agent on its host: p95", percentile(wake, 0.95), start_name, start_ms),
+        Row(
+            "memory of an idle agent's process",
+            agent_mib,
+            "MiB",
+            "lower",
+            f"interpreter + SDK {bare_mib:.1f} MiB",
+            agent_mib / bare_mib,
+        ),
+        Row("memory of the coordinator per awake agent", share_mib, "MiB", "lower", "", None),
     ]
 
 
