@@ -243,7 +243,7 @@ async def test_the_notes_example_keeps_notes(client: AsyncPodium, tmp_path: Path
 
 async def test_what_is_not_built_says_so(platform: Platform, agent: str) -> None:
     async with httpx.AsyncClient(base_url=platform.url, headers={"authorization": f"Bearer {platform.key}"}) as http:
-        for method, path in (("POST", f"/api/v1/instances/{agent}/fork"), ("GET", "/api/v1/keys"), ("GET", "/metrics")):
+        for method, path in (("POST", f"/api/v1/instances/{agent}/fork"), ("GET", "/api/v1/keys")):
             answer = await http.request(method, path)
             assert (answer.status_code, answer.json()["code"]) == (501, "not_available"), path
 

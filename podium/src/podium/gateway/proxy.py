@@ -28,7 +28,8 @@ from podium.web import CHOSEN_KEY_HEADER, LIFE_HEADER, read_body, target
 
 RETRY_FOR_S = 10.0
 RETRY_PAUSE_S = 0.1
-CHUNK_BYTES = 64 * 1024
+SMALL_BYTES = 16 * 1024
+"""An answer that is read whole: starting to stream it costs more."""
 
 _FORWARDED = (
     "accept", "content-type", "idempotency-key", "if-none-match", "if-range", "last-event-id", "prefer", "range",
@@ -89,7 +90,7 @@ class Proxy:
         if is_pieces(answer.upstream):
             held = self.hold(caller, instance_id, forward, answer, SSE)
             return PieceResponse(held.pieces(), "sse", packed=False)
-        return _answer(answer.upstream, answer.problem)
+        return await _answer(answer.upstream, answer.problem)
 
     async def open_stream(self, caller: Caller, instance_id: str, query: str, form: Form) -> tuple[HeldStream, int]:
         """What a WebSocket sends its client, and the life of the instance; a PodiumError of the coordinator."""
@@ -162,10 +163,13 @@ def _misdirected(problem: bytes, route: Route) -> bool:
     return code == Moved.code or (code in (InstanceReplaced.code, NotFound.code) and not route.fresh)
 
 
-def _answer(upstream: aiohttp.ClientResponse, problem: bytes | None) -> Response:
+async def _answer(upstream: aiohttp.ClientResponse, problem: bytes | None) -> Response:
     headers = {name: upstream.headers[name] for name in _RETURNED if name in upstream.headers}
-    if problem is not None:
-        return Response(problem, upstream.status, headers)
+    body = problem
+    if body is None and upstream.content_length is not None and upstream.content_length <= SMALL_BYTES:
+        body = await whole(upstream)
+    if body is not None:
+        return Response(body, upstream.status, headers)
     return StreamingResponse(_body(upstream), upstream.status, headers)
 
 
