@@ -27,7 +27,7 @@ async def texts(state: SqliteState) -> list[str]:
 
 def snapshot(folder: Path, target: Path) -> Path:
     """The files as a process that is killed now leaves them."""
-    shutil.copytree(folder, target)
+    shutil.copytree(folder, target, ignore=shutil.ignore_patterns("*.new"))  # a segment being made is not in use
     return target
 
 
