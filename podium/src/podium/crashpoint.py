@@ -10,6 +10,8 @@
 Unset, a point is one call that compares None. The points, in the order of a message's way:
 
     accepted            an entry is in the inbox, durably; nobody was told
+    spooled             an upload is synced; no entry names it
+    placed              an uploaded file lies in the workspace; its entry is not done
     launching           a launch is recorded; its process does not run
     launched            the process runs; the state does not know its pid
     started             `ready` has had its effect; the start is not recorded as done
@@ -35,8 +37,8 @@ from typing import NamedTuple
 VARIABLE = "PODIUM_CRASH_AT"
 POINTS = frozenset(
     (
-        "accepted", "launching", "launched", "started", "begun", "handed-over", "grouped", "ending", "ended", "acknowledged",
-        "failing", "killing", "replacing", "parking", "parked",
+        "accepted", "spooled", "placed", "launching", "launched", "started", "begun", "handed-over", "grouped", "ending",
+        "ended", "acknowledged", "failing", "killing", "replacing", "parking", "parked",
     )
 )  # fmt: skip
 

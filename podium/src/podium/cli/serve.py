@@ -82,6 +82,7 @@ async def run_gateway(settings: Settings) -> None:
             store=object_store(settings), cluster=cluster, keys=keys, signer=signer, sealer=sealer,
             ensemble=Ensemble(settings.ensemble_url, settings.ensemble_api_key), environment=settings.environment,
             bundle_limits=bundle_limits(settings), max_message_bytes=settings.max_message_size_bytes,
+            max_upload_bytes=settings.max_upload_size_bytes,
             frames_per_s=settings.max_frames_per_second, max_sockets=settings.max_sockets, metrics=metrics,
         )  # fmt: skip
 
@@ -145,7 +146,9 @@ async def _host(
     )  # fmt: skip
     limits = Limits(
         inbox=settings.max_inbox, readers=settings.max_readers, events=settings.max_events, agents=settings.max_agents,
-        message_bytes=settings.max_message_size_bytes, frames_per_s=settings.max_frames_per_second,
+        message_bytes=settings.max_message_size_bytes,
+        upload_bytes=settings.max_upload_size_bytes, spool_bytes=settings.max_spool_size_bytes,
+        frames_per_s=settings.max_frames_per_second,
         start_timeout_s=settings.start_timeout_s,
         stop_grace_s=settings.stop_grace_s, shutdown_timeout_s=settings.shutdown_grace_s,
     )  # fmt: skip

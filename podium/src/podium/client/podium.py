@@ -38,6 +38,7 @@ from podium.protocol.api import (
     StateDocument,
     Steer,
     Stop,
+    UploadedFile,
 )
 from podium.protocol.errors import InvalidRequest, TurnFailed
 from podium.protocol.events import Event, Frame, Receipt, Reset, Truncate
@@ -351,13 +352,28 @@ class AsyncPodium:
         """The names in the workspace, or below `path`."""
         return await all_items(self._transport, f"{_path(instance_id)}/files", FileEntry, {"path": path, "depth": depth})
 
+    async def put_file(self, instance_id: str, path: str, content: bytes, *, wait_s: float = 50.0) -> UploadedFile:
+        """Put a file into the workspace, between two turns; `change` is `queued` where that takes longer than `wait_s`."""
+        headers = {"Idempotency-Key": new_id("file"), "Content-Type": "application/octet-stream"}
+        request = Request(
+            method="PUT", path=_file_path(instance_id, path), headers=headers, content=content, params={"wait": wait_s},
+            wait_s=wait_s,
+        )  # fmt: skip
+        return (await self._transport.call(request)).read(UploadedFile)
+
+    async def delete_file(self, instance_id: str, path: str, *, wait_s: float = 50.0) -> None:
+        """Remove a file from the workspace, between two turns; also where there is none."""
+        headers = {"Idempotency-Key": new_id("file")}
+        request = Request(
+            method="DELETE", path=_file_path(instance_id, path), headers=headers, params={"wait": wait_s}, wait_s=wait_s
+        )
+        await self._transport.call(request)
+
     async def file(self, instance_id: str, path: str, *, max_bytes: int = 64 << 20) -> bytes:
         """A file's content; raises TooLarge above `max_bytes`."""
-        if any(part in ("", ".", "..") for part in path.split("/")):
-            raise InvalidRequest(f"the path {path!r:.200} is not relative to the workspace; write it as notes/today.md")
         request = Request(
-            method="GET", path=f"{_path(instance_id)}/files/{quote(path)}", headers={"Accept": "*/*"}, max_bytes=max_bytes
-        )
+            method="GET", path=_file_path(instance_id, path), headers={"Accept": "*/*"}, max_bytes=max_bytes
+        )  # fmt: skip
         return (await self._transport.call(request)).content
 
 
@@ -371,6 +387,12 @@ def _get(path: str) -> Request:
 
 def _path(instance_id: str) -> str:
     return f"{_INSTANCES}/{checked('instance id', INSTANCE_ID, instance_id)}"
+
+
+def _file_path(instance_id: str, path: str) -> str:
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise InvalidRequest(f"the path {path!r:.200} is not relative to the workspace; write it as notes/today.md")
+    return f"{_path(instance_id)}/files/{quote(path)}"
 
 
 def _message(text: str, message_id: str | None, role: str, attachments: Sequence[Mapping[str, Any]]) -> SendMessage:

@@ -33,6 +33,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True):
     params: Mapping[str, Any] = {}
     headers: Mapping[str, str] = {}
     body: Any = None
+    content: bytes | None = None
     multipart: Callable[[], dict[str, Any]] | None = None
     wait_s: float = 0.0
     accept_status: frozenset[int] = frozenset()
@@ -114,7 +115,7 @@ class Transport:
             await response.aclose()
 
     async def _send(self, request: Request, headers: dict[str, str], read_s: float) -> httpx.Response:
-        content = None
+        content = request.content
         if request.body is not None:
             headers["Content-Type"] = "application/json"
             content = msgspec.json.encode(request.body)

@@ -133,6 +133,12 @@ class Settings:
     keep_alive_timeout_s: Annotated[float, Setting(
         "KEEP_ALIVE_TIMEOUT", kinds.DURATION, "75s", "How long a connection is kept on which nothing is asked.",
     )]
+    max_upload_size_bytes: Annotated[int, Setting(
+        "MAX_UPLOAD_SIZE", kinds.SIZE, "64MiB", "The largest file that is accepted for a workspace.",
+    )]
+    max_spool_size_bytes: Annotated[int, Setting(
+        "MAX_SPOOL_SIZE", kinds.SIZE, "256MiB", "Bytes of uploads that may wait for the end of a turn, for one instance.",
+    )]
     max_inbox: Annotated[int, Setting("MAX_INBOX", kinds.COUNT, "1000", "Messages that may wait in one instance's inbox.")]
     max_agents: Annotated[int, Setting("MAX_AGENTS", kinds.COUNT, "1000", "Instances one coordinator keeps awake at once.")]
     max_events: Annotated[int, Setting(

@@ -5,6 +5,7 @@ from podium.coordinator.host import Host
 from podium.coordinator.session import Session
 from podium.coordinator.start import revision
 from podium.coordinator.upgrade import Upgrade
+from podium.coordinator.uploads import Uploads
 from podium.coordinator.work import UPGRADE
 from podium.deployments.cache import Prepared
 from podium.protocol.messages import ConfigUpdate
@@ -15,16 +16,18 @@ from podium.state.port import StateStore
 class Boundary:
     """Of one instance. `restart_asked` is for the process that runs."""
 
-    def __init__(self, host: Host, spec: Spec, state: StateStore, upgrade: Upgrade) -> None:
+    def __init__(self, host: Host, spec: Spec, state: StateStore, upgrade: Upgrade, uploads: Uploads) -> None:
         self.restart_asked = False
         self._host = host
         self._spec = spec
         self._state = state
         self._upgrade = upgrade
+        self._uploads = uploads
         self._updates = 0
 
     async def cross(self, session: Session, prepared: Prepared) -> str | None:
         """Do what waits; why the process has to end now, if it has."""
+        await self._uploads.carry_out()
         if self.restart_asked:
             return RESTART
         if await self._upgrade.is_due(prepared.deployment_id):

@@ -96,7 +96,7 @@ class Coordinator:
         for name in [name for name, is_there in zip(names, there, strict=True) if not is_there]:
             await self._remove(name)
         for instance in self._loaded.values():
-            if instance.status is not Status.HIBERNATED:
+            if instance.has_work:
                 instance.stir()
         following = self.host.configuration.follow(self._reconfigured)
         self._tasks = [asyncio.create_task(work) for work in (self._announce(), self._sweep(), self._tidy(asleep), following)]
@@ -204,7 +204,7 @@ class Coordinator:
             instance = await self._open(spec, await self._ownership.claim(instance_id))
         with contextlib.suppress(ConnectionError):
             await self._cluster.set_route(instance_id, instance.owned())
-        if instance.status is not Status.HIBERNATED:
+        if instance.has_work:
             instance.stir()
         return instance
 
@@ -276,6 +276,7 @@ class Coordinator:
                 self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid), logs,
                 overview.head, _STORED.get(overview.status, Status.DEPLOYING), overview.reason,
             )  # fmt: skip
+            await instance.recover()
             if adoptable:
                 await instance.adopt(adoptable)
                 del self._found[adoptable.launch.launch_id]

@@ -25,6 +25,8 @@ from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
 from podium.coordinator.turn import Turn, close_attempt, completed
 from podium.coordinator.upgrade import Upgrade
+from podium.coordinator.uploads import KIND as UPLOAD
+from podium.coordinator.uploads import Uploads
 from podium.coordinator.waiters import Waiters
 from podium.coordinator.work import Done, Failed, Result, Work
 from podium.crashpoint import crash_point
@@ -54,6 +56,7 @@ class Driver:
         stream: Stream,
         waiters: Waiters,
         steering: Steering,
+        uploads: Uploads,
         status: Status,
         reason: str | None,
     ) -> None:
@@ -83,7 +86,8 @@ class Driver:
         self._adopted: tuple[Start, Adoptable] | None = None
         self._started_at = datetime.min.replace(tzinfo=UTC)
         self.upgrade = Upgrade(host, spec, state, stream, self._upgrading)
-        self._boundary = Boundary(host, spec, state, self.upgrade)
+        self._uploads = uploads
+        self._boundary = Boundary(host, spec, state, self.upgrade, uploads)
 
     @property
     def awake(self) -> bool:
@@ -166,6 +170,8 @@ class Driver:
 
     async def _live(self) -> None:
         """Starts that fail and processes that die included."""
+        if self.status is Status.HIBERNATED and not await self._has_reason_to_wake():
+            return
         if self.status in (Status.HIBERNATED, Status.FAILED):
             await self._state.set_status(Status.INITIALIZING, None)
             self._move(Trigger.START)
@@ -177,6 +183,12 @@ class Driver:
                 await self._failed(str(failed))
                 continue
             await self._serve(session, prepared, found)
+
+    async def _has_reason_to_wake(self) -> bool:
+        """Put files without waking the agent; whether there is anything else."""
+        self._entry.clear()
+        await self._uploads.carry_out()
+        return (await self._state.overview()).queued > 0
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._task = None
@@ -198,6 +210,7 @@ class Driver:
             await self._session.kill("replaced")
             self._session = None
         self._boundary.restart_asked, self._started_at = False, self._host.clock()
+        await self._uploads.carry_out()
         version, metrics = await self.upgrade.version(), self._host.metrics
         try:
             with metrics.starts.labels("failed").count_exceptions(), metrics.start_seconds.time():
@@ -269,7 +282,9 @@ class Driver:
                 crash_point("begun")
                 if begun.entry.kind == "restart" and begun.entry.accepted_at > self._started_at:
                     self._boundary.restart_asked = True
-                if not begun.attempt:
+                if begun.entry.kind == UPLOAD:
+                    self._uploads.look_again()
+                elif not begun.attempt:
                     self._awake.busy("it was woken")
                 elif not await self._run(session, prepared, begun, begun.attempt):
                     return
@@ -344,6 +359,7 @@ class Driver:
         await session.kill("asleep")
         await self._host.blocking(self._workspace.unmount)
         self._entry.clear()
+        await self._uploads.carry_out()
         crash_point("parking")
         parked = await self._state.park(parking(reason))
         crash_point("parked")

@@ -30,6 +30,8 @@ class Limits:
     events: int = 100_000
     agents: int = 1000
     message_bytes: int = 1024 * 1024
+    upload_bytes: int = 64 * 1024 * 1024
+    spool_bytes: int = 256 * 1024 * 1024
     frames_per_s: float = 100.0
     idle_timeout_s: float = 300.0
     install_timeout_s: float = 600.0

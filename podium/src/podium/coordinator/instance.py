@@ -12,8 +12,10 @@ from podium.coordinator.host import Host, LocalState
 from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
+from podium.coordinator.spool import Spool
 from podium.coordinator.steering import Steering
 from podium.coordinator.stream import Stream
+from podium.coordinator.uploads import Outcome, Uploads
 from podium.coordinator.waiters import Waiters
 from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus, Upgrade
@@ -55,9 +57,12 @@ class Instance:
         self.users = 0
         self._waiters = Waiters()
         self.steering = Steering(state, self.stream, self._waiters, host.limits)
+        spool = Spool(directory.spool, host.blocking, host.limits.upload_bytes, host.limits.spool_bytes)
+        self._uploads = Uploads(host, state, self.stream, workspace, spool)
         self._driver = Driver(
-            host, spec, uid, directory, state, workspace, logs, self.stream, self._waiters, self.steering, status, reason
-        )
+            host, spec, uid, directory, state, workspace, logs, self.stream, self._waiters, self.steering, self._uploads, status,
+            reason,
+        )  # fmt: skip
 
     @property
     def status(self) -> Status:
@@ -107,8 +112,7 @@ class Instance:
 
     async def accept(self, message_id: str, kind: str, body: dict[str, Any], origin: dict[str, Any]) -> Accepted:
         """Take an entry into the inbox, durably, and see that it is worked on."""
-        if self.status is Status.TERMINATED:
-            raise Conflict(f"instance {self.spec.instance_id} is being deleted")
+        self._require_alive()
         accepted = await self.state.accept(message_id, kind, body, origin, self.host.limits.inbox)
         crash_point("accepted")
         if not accepted.done:
@@ -183,6 +187,36 @@ class Instance:
         await self._driver.until(lambda: self.status in _SETTLED, wait_s)
         if self.status is Status.FAILED:
             raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
+
+    async def recover(self) -> None:
+        """Go on with uploads that were accepted. OSError."""
+        await self._uploads.recover()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether it has something to do although it may be asleep."""
+        return self.status is not Status.HIBERNATED or self._uploads.waiting
+
+    async def put(
+        self, entry_id: str, path: str, pieces: AsyncIterator[bytes], origin: dict[str, Any], wait_s: float
+    ) -> Outcome | None:
+        """Put a file into the workspace once no turn runs; None where that takes longer than `wait_s` seconds."""
+        self._require_alive()
+        return await self._changed(entry_id, await self._uploads.put(entry_id, path, pieces, origin), wait_s)
+
+    async def remove(self, entry_id: str, path: str, origin: dict[str, Any], wait_s: float) -> Outcome | None:
+        """Remove a file from the workspace once no turn runs; None where that takes longer than `wait_s` seconds."""
+        self._require_alive()
+        return await self._changed(entry_id, await self._uploads.remove(entry_id, path, origin), wait_s)
+
+    async def _changed(self, entry_id: str, accepted: Accepted, wait_s: float) -> Outcome | None:
+        if not accepted.done:
+            self._driver.stir()
+        return await self._uploads.outcome(entry_id, wait_s)
+
+    def _require_alive(self) -> None:
+        if self.status is Status.TERMINATED:
+            raise Conflict(f"instance {self.spec.instance_id} is being deleted")
 
     async def restart(self, entry_id: str, *, now: bool, wait_s: float) -> None:
         """End its process and start it anew, once per `entry_id`; return when the new one is ready, or after `wait_s` seconds.

@@ -58,6 +58,7 @@ class InstanceDirectory:
         self.state_db = root / "db" / "state.db"
         self.logs_db = root / "logs" / "agent.db"
         self.output = root / "logs" / "output.log"
+        self.spool = root / "spool"
         self.workspace = root / "chronicle" / "mount"
         name = hashlib.blake2b(root.name.encode(), digest_size=8).hexdigest()
         self.socket = run / f"{name}.sock"
@@ -69,6 +70,7 @@ class InstanceDirectory:
             (self.root / "chronicle", 0o711),
             (self.root / "db", 0o700),
             (self.root / "logs", 0o700),
+            (self.spool, 0o700),
         ):
             path.mkdir(exist_ok=True)
             path.chmod(mode)

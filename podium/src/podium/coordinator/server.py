@@ -10,7 +10,7 @@ from starlette.websockets import WebSocket
 from podium.auth import CALLER_HEADER, Caller, Signer
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.instance import Instance
-from podium.coordinator.routes import contents, instances, messages, socket, streams, turns
+from podium.coordinator.routes import contents, files, instances, messages, socket, streams, turns
 from podium.coordinator.routes.call import Call, Handler
 from podium.coordinator.routes.internal import Internal
 from podium.protocol.errors import NotAvailable, NotFound
@@ -37,6 +37,9 @@ HANDLERS: dict[str, Handler] = {
     "logs": contents.logs,
     "list_files": contents.list_files,
     "get_file": contents.get_file,
+    "put_file": files.put_file,
+    "post_file": files.put_file,
+    "delete_file": files.delete_file,
 }
 """By the route's name in the table. `delete_instance` and `patch_instance` are the coordinator's own."""
 

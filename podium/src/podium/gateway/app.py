@@ -20,11 +20,12 @@ from podium.gateway.routes.deployments import Deployments
 from podium.gateway.routes.instances import InstanceRoutes
 from podium.gateway.routes.platform import Platform
 from podium.gateway.routes.sockets import AgentSockets
+from podium.gateway.uploads import received
 from podium.gateway.upstream import Upstream
 from podium.objectstore.port import ObjectStore
 from podium.protocol.api import PatchInstance
 from podium.protocol.errors import NotAvailable
-from podium.protocol.routes import ROUTES, Route
+from podium.protocol.routes import BYTES, ROUTES, Route
 from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.records.requests import Requests
@@ -53,12 +54,14 @@ class Gateway:
         environment: str,
         bundle_limits: BundleLimits,
         max_message_bytes: int,
+        max_upload_bytes: int,
         frames_per_s: float,
         max_sockets: int,
         metrics: HttpMetrics,
     ) -> None:
         self._keys = keys
         self._max_message_bytes = max_message_bytes
+        self._max_upload_bytes = max_upload_bytes
         records = Instances(store, environment)
         registry = Registry(store, environment)
         self._upstream = Upstream(signer)
@@ -119,6 +122,10 @@ class Gateway:
             if route.name == "patch_instance":
                 check(request)
                 return await self._change(request, caller)
+            if route.takes == BYTES:
+                check(request)
+                async with received(request, self._max_upload_bytes) as body:
+                    return await self._proxy.forward(request, caller, instance_id(request), body)
             if route.owner == "coordinator":
                 return await self._proxy.forward(request, caller, instance_id(request))
             check(request)

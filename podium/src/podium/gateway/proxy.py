@@ -17,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from podium.auth import Caller
 from podium.gateway.held import HOLD_FOR_S, HeldStream, is_pieces
 from podium.gateway.router import Route, Router, Unplaced
-from podium.gateway.upstream import Upstream, known_error, whole
+from podium.gateway.upstream import Body, Upstream, known_error, whole
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, Unavailable
 from podium.protocol.events import Receipt
 from podium.protocol.forms import SSE, Form
@@ -50,7 +50,7 @@ class Forward(NamedTuple):
     method: str
     target: str
     headers: dict[str, str]
-    body: bytes | None = None
+    body: Body = None
 
 
 class Answer(NamedTuple):
@@ -78,12 +78,12 @@ class Proxy:
         self._place = place
         self._max_body_bytes = max_body_bytes
 
-    async def forward(self, request: Request, caller: Caller, instance_id: str, body: bytes | None = None) -> Response:
+    async def forward(self, request: Request, caller: Caller, instance_id: str, body: Body = None) -> Response:
         """The owner's answer; Unavailable where none can be had for RETRY_FOR_S seconds. `body` where that was read before."""
         if body is None and request.method in ("POST", "PUT", "PATCH"):
             body = await read_body(request, self._max_body_bytes)
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
-        if request.method == "POST":
+        if request.method in ("POST", "PUT", "DELETE"):
             headers |= {CHOSEN_KEY_HEADER: new_id("msg")}
         forward = Forward(request.method, target(request), headers | {PIECES_HEADER: "1"}, body)
         answer = await self.reach(caller, instance_id, forward)

@@ -1,5 +1,6 @@
 """Requests of the gateway to coordinators: signed, over pooled connections."""
 
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,10 @@ MAX_CONNECTIONS = 0  # readers each hold one for hours; the coordinator's own li
 READ_BUFFER_BYTES = 64 * 1024
 """Twice as much is held for a client that reads slowly; then the coordinator has to wait."""
 _ALWAYS = frozenset({"type", "title", "status", "detail", "code", "retryable", "request_id"})
+
+
+Body = bytes | Callable[[], AsyncIterator[bytes]] | None
+"""A body that can be sent again: its bytes, or what gives them anew."""
 
 
 class Upstream:
@@ -36,13 +41,17 @@ class Upstream:
         await self._session.close()
 
     async def open(
-        self, caller: Caller, method: str, base: str, target: str, headers: dict[str, str], body: bytes | None
+        self, caller: Caller, method: str, base: str, target: str, headers: dict[str, str], body: Body
     ) -> aiohttp.ClientResponse:
         """Send one request; the response with its body unread. ConnectionError where nothing answers."""
         signed = headers | {CALLER_HEADER: self._signer.sign(caller, method, target), REQUEST_ID_HEADER: caller.request_id}
         try:
             return await self._session.request(
-                method, URL(base + target, encoded=True), headers=signed, data=body, allow_redirects=False
+                method,
+                URL(base + target, encoded=True),
+                headers=signed,
+                data=body() if callable(body) else body,
+                allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ConnectionError(f"{base} does not answer: {error}") from error

@@ -256,6 +256,15 @@ class FileEntry(msgspec.Struct, kw_only=True):
     modified_at: Time
 
 
+class UploadedFile(msgspec.Struct, kw_only=True):
+    """What became of a file that was put: `created`, `modified`, or `queued` while a turn runs. `etag` names the content."""
+
+    path: str
+    message_id: str
+    change: str
+    etag: str | None = None
+
+
 class LogRecord(msgspec.Struct, kw_only=True):
     """One line of the agent's log. `source` is agent, output or platform."""
 

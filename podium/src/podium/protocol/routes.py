@@ -115,6 +115,8 @@ def _route(name: str, method: str, path: str, permission: str | None, doc: str, 
     )  # fmt: skip
 
 
+_FILE_FAILS = (errors.NotAFile, errors.Conflict, errors.TooMany, errors.IdempotencyMismatch)
+
 # fmt: off
 ROUTES: tuple[Route, ...] = (
     _gateway("health", "GET", "/health", None, "The process is alive.", response=api.Health),
@@ -259,9 +261,28 @@ ROUTES: tuple[Route, ...] = (
         ),
         fails=(errors.NotAFile, errors.Conflict, errors.NotAvailable),
     ),
-    _instance("put_file", "PUT", "/files/{path:path}", "files:write", "Upload a file.", built=False),
-    _instance("post_file", "POST", "/files/{path:path}", "files:write", "As PUT.", built=False),
-    _instance("delete_file", "DELETE", "/files/{path:path}", "files:write", "Remove a file.", built=False),
+    *(
+        _instance(
+            name, method, "/files/{path:path}", "files:write", doc, takes=BYTES, response=api.UploadedFile, headers=("ETag",),
+            gives="It replaced a file.", query=(WAIT, PREFER, MESSAGE_KEY), also=(
+                Answer(status=201, body=api.UploadedFile, doc="It is new.", headers=("ETag",)),
+                Answer(status=202, body=api.UploadedFile, doc="It is accepted, durably; it will be put when the turn has ended."),
+            ), fails=(*_FILE_FAILS, errors.TooLarge),
+        )
+        for name, method, doc in (
+            (
+                "put_file", "PUT",
+                "Put a file into the workspace, between two turns; a sleeping agent is not woken. The body is its bytes.",
+            ),
+            ("post_file", "POST", "As PUT."),
+        )
+    ),
+    _instance(
+        "delete_file", "DELETE", "/files/{path:path}", "files:write",
+        "Remove a file, between two turns; also where there is none.", status=204, query=(WAIT, PREFER, MESSAGE_KEY),
+        also=(Answer(status=202, body=api.UploadedFile, doc="It is accepted, durably; it goes when the turn has ended."),),
+        fails=_FILE_FAILS,
+    ),
     _instance("checkpoints", "GET", "/checkpoints", "instances:read", "The checkpoints of its turns.", built=False),
     _instance("fork", "POST", "/fork", "instances:write", "A new instance from a checkpoint.", built=False),
     _instance("rewind", "POST", "/rewind", "instances:write", "Back to a checkpoint.", built=False),

@@ -117,7 +117,8 @@ def end_change(tables: Tables, change: Change, now: int) -> list[Event]:
     turn = _change(
         "upload", change.message_id, change.position, events[0].seq, change.started_at, change.workspace_version, change.error
     )
-    _finish(tables, turn, _next_turn(tables.db), "failed" if change.error else "complete", change.etag, events[0].seq, now)
+    status, reply = ("failed", "") if change.error else ("complete", to_json({"change": change.change, "etag": change.etag}))
+    _finish(tables, turn, _next_turn(tables.db), status, reply, events[0].seq, now)
     return events
 
 

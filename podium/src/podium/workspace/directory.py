@@ -12,8 +12,9 @@ from pathlib import Path
 from podium.protocol.errors import Conflict, InvalidRequest, NotAFile, NotFound, TooLarge
 from podium.workspace.beneath import locate
 from podium.workspace.listing import MAX_DEPTH, MAX_ENTRIES, entries_below, kind_of
-from podium.workspace.paths import checked_segments
-from podium.workspace.port import Entry, OpenFile
+from podium.workspace.paths import checked_file, checked_segments
+from podium.workspace.placing import put_file, remove_file
+from podium.workspace.port import Entry, OpenFile, Placed
 from podium.workspace.removal import remove_tree
 
 ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
@@ -78,6 +79,19 @@ class DirectoryWorkspace:
         status = os.fstat(file.fileno())
         return OpenFile(file, status.st_size, _etag(status))
 
+    def put(self, path: str, source: Path, token: str) -> Placed:
+        segments = checked_file(path)
+        self.mount()
+        with _explained(path), self._rooted() as root_fd:
+            status, created = put_file(root_fd, segments, source, token, self._uid)
+        return Placed(_etag(status), created)
+
+    def remove(self, path: str) -> bool:
+        segments = checked_file(path)
+        self.mount()
+        with _explained(path), self._rooted() as root_fd:
+            return remove_file(root_fd, segments)
+
     def delete(self) -> None:
         remove_tree(self._root)
 
@@ -89,13 +103,17 @@ class DirectoryWorkspace:
             raise NotAFile(f"{path!r} does not belong to the agent, so it is not handed out.")
 
     @contextmanager
+    def _rooted(self) -> Iterator[int]:
+        fd = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
     def _located(self, segments: Sequence[str], path: str) -> Iterator[int]:
-        with _explained(path):
-            root_fd = os.open(self._root, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                located = locate(root_fd, segments)
-            finally:
-                os.close(root_fd)
+        with _explained(path), self._rooted() as root_fd:
+            located = locate(root_fd, segments)
         try:
             yield located
         finally:

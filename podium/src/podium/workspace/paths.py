@@ -5,6 +5,9 @@ import os
 from podium.protocol.errors import InvalidRequest
 
 MAX_PATH_BYTES = 4095
+MAX_NAME_BYTES = 255
+DRAFT_PREFIX = ".podium-upload."
+"""Begins the names of files that are being put."""
 
 
 def checked_segments(path: str) -> list[str]:
@@ -22,4 +25,16 @@ def checked_segments(path: str) -> list[str]:
     segments = [segment for segment in path.split("/") if segment not in ("", ".")]
     if ".." in segments:
         raise InvalidRequest(f"The path {path[:80]!r} contains '..'; name it without.")
+    return segments
+
+
+def checked_file(path: str) -> list[str]:
+    """The names on the way to a file that is put from outside, its own last; InvalidRequest for what can be none."""
+    segments = checked_segments(path)
+    if not segments or path.endswith("/"):
+        raise InvalidRequest(f"The path {path[:80]!r} names no file.")
+    if any(len(os.fsencode(segment)) > MAX_NAME_BYTES for segment in segments):
+        raise InvalidRequest(f"A name in the path has more than {MAX_NAME_BYTES} bytes.")
+    if segments[-1].startswith(DRAFT_PREFIX):
+        raise InvalidRequest(f"Names that begin with {DRAFT_PREFIX!r} are kept for uploads on their way.")
     return segments

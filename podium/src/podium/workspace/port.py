@@ -25,6 +25,13 @@ class OpenFile(NamedTuple):
     etag: str
 
 
+class Placed(NamedTuple):
+    """A file that was put: its entity tag, and whether there was none before."""
+
+    etag: str
+    created: bool
+
+
 class Workspace(Protocol):
     """The workspace of one instance. All methods are synchronous and may block on the disk."""
 
@@ -56,6 +63,16 @@ class Workspace(Protocol):
 
         Conflict where it cannot be read now. The agent may change the file meanwhile: less than `size_bytes` may come.
         """
+
+    def put(self, path: str, source: Path, token: str) -> Placed:
+        """Put a copy of a file of ours at `path`, as a new file of the agent's, whole and durable; folders are made.
+
+        `token` names this very put: it may be repeated after a crash. InvalidRequest for what is no path of a file, NotAFile
+        where something else is there, Conflict where the agent's permissions forbid it. No turn may be running.
+        """
+
+    def remove(self, path: str) -> bool:
+        """Remove a file, durably; whether there was one. Fails as `put` does."""
 
     def delete(self) -> None:
         """Remove everything for ever; idempotent. No process of the agent may be left."""

@@ -338,7 +338,7 @@ async def test_a_file_that_is_put_waits_its_turn_and_is_one(state: StateStore) -
     assert await state.changes() == []
     ended = await state.turn("u1")
     assert ended
-    assert (ended.turn, ended.kind, ended.status, ended.reply) == (2, "upload", "complete", "e")
+    assert (ended.turn, ended.kind, ended.status, ended.reply) == (2, "upload", "complete", '{"change":"created","etag":"e"}')
     assert (await state.accept("u1", "upload", {"path": "a.txt"}, ORIGIN, 10)).done
 
 

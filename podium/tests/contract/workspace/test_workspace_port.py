@@ -307,3 +307,93 @@ def test_a_very_deep_tree_is_listed_to_the_limit_and_removed(workspace: Workspac
     assert len(paths(workspace)) == MAX_DEPTH
     workspace.delete()
     assert not root.exists()
+
+
+# ---- putting and removing from outside
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    (tmp_path / "source").write_bytes(b"new")
+    return tmp_path / "source"
+
+
+def test_a_file_is_put_with_its_folders_and_replaced(workspace: Workspace, source: Path) -> None:
+    first = workspace.put("a/b/f", source, "t1")
+    assert (first.created, content(workspace, "a/b/f")) == (True, b"new")
+    opened = workspace.open("a/b/f")
+    opened.file.close()
+    assert opened.etag == first.etag
+    source.write_bytes(b"newer")
+    second = workspace.put("a/b/f", source, "t2")
+    assert (second.created, content(workspace, "a/b/f")) == (False, b"newer")
+    assert second.etag != first.etag
+    assert paths(workspace) == ["a", "a/b", "a/b/f"]
+
+
+def test_before_the_first_mount_it_can_be_put_too(workspace: Workspace, source: Path) -> None:
+    assert workspace.put("f", source, "t").created
+    assert content(workspace, "f") == b"new"
+
+
+def test_what_was_open_stays_what_it_was_and_keeps_its_mode(workspace: Workspace, root: Path, source: Path) -> None:
+    (root / "run.sh").write_text("old")
+    (root / "run.sh").chmod(0o750)
+    with (root / "run.sh").open() as old:
+        inode = (root / "run.sh").stat().st_ino
+        workspace.put("run.sh", source, "t")
+        assert old.read() == "old"
+    assert (root / "run.sh").stat().st_ino != inode
+    assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o750
+
+
+def test_a_put_that_a_crash_has_cut_short_is_taken_up_again(workspace: Workspace, root: Path, source: Path) -> None:
+    (root / ".podium-upload.t").write_text("half")
+    (root / "a").mkdir()
+    assert workspace.put("f", source, "t").created
+    assert not workspace.put("f", source, "t").created
+    assert paths(workspace) == ["a", "f"]
+
+
+def test_removing_is_idempotent(workspace: Workspace, source: Path) -> None:
+    workspace.put("a/f", source, "t")
+    assert [workspace.remove("a/f"), workspace.remove("a/f"), workspace.remove("no/such/f")] == [True, False, False]
+    assert paths(workspace) == ["a"]
+
+
+def test_no_link_is_followed_and_nothing_but_files_is_touched(
+    workspace: Workspace, root: Path, source: Path, secret: Path
+) -> None:
+    (root / "link").symlink_to(secret)
+    (root / "out").symlink_to(secret.parent)
+    (root / "folder").mkdir()
+    os.mkfifo(root / "fifo")
+    (root / "plain").write_text("1")
+    for path in ("link", "folder", "fifo", "out/f", "out/a/f", "plain/f"):
+        with pytest.raises(NotAFile):
+            workspace.put(path, source, "t")
+    for path in ("link", "folder", "fifo"):
+        with pytest.raises(NotAFile):
+            workspace.remove(path)
+    assert secret.read_text() == SECRET
+    assert sorted(child.name for child in secret.parent.iterdir()) == ["instances", "secret", "source"]
+    assert not [path for path in paths(workspace) if ".podium-upload." in path]
+
+
+@pytest.mark.parametrize(
+    "path", ["", ".", "/f", "../f", "a/../f", "a/", "a\0b", "x" * 256, ".podium-upload.x", "a/" * 3000 + "f"]
+)
+def test_what_is_no_path_of_a_file_is_refused(workspace: Workspace, source: Path, path: str) -> None:
+    with pytest.raises(InvalidRequest):
+        workspace.put(path, source, "t")
+    with pytest.raises(InvalidRequest):
+        workspace.remove(path)
+
+
+@only_root
+def test_what_is_put_belongs_to_the_agent(tmp_path: Path, source: Path) -> None:
+    workspace = DirectoryWorkspace(tmp_path / "mount", 12345)
+    workspace.put("a/b/f", source, "t")
+    for path in ("a", "a/b", "a/b/f"):
+        status = (tmp_path / "mount" / path).lstat()
+        assert (status.st_uid, status.st_gid) == (12345, 12345)

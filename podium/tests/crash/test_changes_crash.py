@@ -1,4 +1,4 @@
-"""A coordinator dies at each step of an upgrade; in the end the new deployment runs, after one upgrade, or the old one does."""
+"""A coordinator dies at each step of an upgrade or an upload: in the end it has happened once, or failed once."""
 
 import asyncio
 import signal
@@ -77,4 +77,50 @@ async def test_it_dies_in_an_upgrade(site: Site, point: str, works: bool) -> Non
         assert (await client.state(instance)).state["words"] == ["a", "b"]
         assert (await client.instance(instance)).deployment_id == (site.two if works else site.one)
         assert await ended(client, instance) == ["complete" if works else "error"]
+        await client.delete(instance)
+
+
+@pytest.mark.parametrize("point", ["spooled", "accepted", "placed", "ended"])
+@pytest.mark.parametrize("asleep", [False, True])
+async def test_it_dies_in_an_upload(site: Site, point: str, asleep: bool) -> None:
+    async with site.platform.client() as client:
+        instance = (await client.create(site.one)).instance_id
+        await client.send(instance, "echo a")
+        await client.put_file(instance, "f", b"before")
+        if asleep:
+            await client.hibernate(instance)
+        await site.arm(point)
+        put = await client.put_file(instance, "f", b"after")
+        assert put.change == "modified"
+        assert await client.file(instance, "f") == b"after"
+        assert (await client.instance(instance)).status == ("hibernated" if asleep else "ready")
+        last = (await client.instance(instance)).cursor
+        told = 0
+        async for frame in client.events(instance):
+            if isinstance(frame, Event):
+                told += frame.event_type == "file_change" and frame.message_id == put.message_id
+                if str(frame.cursor) == last:
+                    break
+        assert told == 1
+        folder = site.platform.data / "instances" / instance
+        assert list((folder / "spool").iterdir()) == []
+        assert [path.name for path in (folder / "chronicle" / "mount").glob(".podium-upload*")] == []
+        assert (await client.send(instance, "read f")).text == b"after".hex()
+        await client.delete(instance)
+
+
+async def test_what_was_accepted_is_put_though_nobody_asks_again(site: Site) -> None:
+    async with site.platform.client() as client:
+        instance = (await client.create(site.one)).instance_id
+        await client.send(instance, "echo a")
+        await client.hibernate(instance)
+        await site.arm("accepted")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await client.put_file(instance, "f", b"x")
+
+        async def there() -> bool:
+            return [entry.path for entry in await client.files(instance)].count("f") == 1
+
+        await until(there)
         await client.delete(instance)
