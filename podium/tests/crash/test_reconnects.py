@@ -5,6 +5,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 from pathlib import Path
@@ -13,7 +14,7 @@ from tempfile import TemporaryDirectory
 import psutil
 import pytest
 
-from podium.client import AsyncPodium
+from podium.client import AsyncPodium, Unreachable
 from tests.support.platform import AGENTS, Platform, deploy, running_platform
 from tests.support.raw_reader import CuttingReader
 
@@ -54,8 +55,13 @@ async def test_random_reconnects() -> None:
 
 async def _talk(client: AsyncPodium, agent: str, enough: asyncio.Event) -> None:
     """Keep the agent streaming; leave nothing behind that could still be on its way."""
-    while not enough.is_set():
-        await client.send(agent, "tokens 300 0.002")
+    for n in itertools.takewhile(lambda _: not enough.is_set(), itertools.count()):
+        while True:
+            try:
+                await client.send(agent, "tokens 300 0.002", message_id=f"m{n}")
+            except Unreachable:  # killed so often that its supervisor lets it wait
+                continue
+            break
 
 
 async def _cut_and_kill(platform: Platform, readers: list[CuttingReader], chance: random.Random) -> None:

@@ -102,8 +102,12 @@ class Proxy:
     async def deliver(self, caller: Caller, instance_id: str, life: int, frame: bytes) -> Receipt:
         """A frame of a client, which has an id: repeated until there is a receipt. A PodiumError of the coordinator."""
         forward = Forward("POST", f"/agent/{instance_id}/frames", {"content-type": "application/json"}, frame)
-        answer = await (await self.reach(caller, instance_id, forward, life, HOLD_FOR_S)).checked()
-        return msgspec.json.decode(await whole(answer.upstream), type=Receipt)
+        try:
+            async with asyncio.timeout(HOLD_FOR_S):
+                answer = await (await self.reach(caller, instance_id, forward, life, HOLD_FOR_S)).checked()
+                return msgspec.json.decode(await whole(answer.upstream), type=Receipt)
+        except TimeoutError:
+            raise Unavailable(f"no answer for {HOLD_FOR_S:g} s: it may have been taken, send it again with its id") from None
 
     def hold(self, caller: Caller, instance_id: str, forward: Forward, first: Answer, form: Form) -> HeldStream:
         """The stream that began with `first`, kept open."""
