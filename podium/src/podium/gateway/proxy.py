@@ -5,6 +5,7 @@ that the gateway chose, so that a second try never does a thing twice.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
@@ -104,8 +105,10 @@ class Proxy:
         forward = Forward("POST", f"/agent/{instance_id}/frames", {"content-type": "application/json"}, frame)
         try:
             async with asyncio.timeout(HOLD_FOR_S):
-                answer = await (await self.reach(caller, instance_id, forward, life, HOLD_FOR_S)).checked()
-                return msgspec.json.decode(await whole(answer.upstream), type=Receipt)
+                while True:
+                    answer = await (await self.reach(caller, instance_id, forward, life, HOLD_FOR_S)).checked()
+                    with contextlib.suppress(ConnectionError):  # cut in the middle of the receipt
+                        return msgspec.json.decode(await whole(answer.upstream), type=Receipt)
         except TimeoutError:
             raise Unavailable(f"no answer for {HOLD_FOR_S:g} s: it may have been taken, send it again with its id") from None
 
