@@ -154,8 +154,8 @@ def _judge_message(ledger: Ledger, status: MessageStatus, attempts: Sequence[_At
 def _judge_outcomes(ledger: Ledger, sent: Sent, name: str, outcomes: Sequence[str]) -> None:
     """No attempt fails without a reason: the probe's own, or a fault of that time."""
     faults = [fault.kind for fault in ledger.during(sent)]
-    # What was over when the coordinator died and had no outcome yet is interrupted.
-    unseen = {"interrupted"} if any("coordinator" in kind for kind in faults) else set()
+    # What was over when the coordinator died and had no outcome yet is interrupted; an unread last frame leaves the exit.
+    unseen = {"interrupted", "exit"} if any("coordinator" in kind for kind in faults) else set()
     foreign = [
         outcome
         for number, outcome in enumerate(outcomes, 1)
