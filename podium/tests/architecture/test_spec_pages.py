@@ -76,6 +76,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "a frame": f"{framing.MAX_FRAME_BYTES} bytes",
         "held by the coordinator and not yet stored": f"{link.MAX_HELD_FRAMES} frames, {link.MAX_HELD_BYTES} bytes",
         "kept by the agent and not yet acknowledged": f"{outbox.MAX_FRAMES} frames, {outbox.MAX_BYTES} bytes",
+        "sent to the agent and not acknowledged by it": f"{link.MAX_UNHEARD_BYTES} bytes",
         "ids of frames an agent remembers": f"{connection.KNOWN_IDS}",
         "without a coordinator": f"{connection.GIVE_UP_S:g} s",
     }

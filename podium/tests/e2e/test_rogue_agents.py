@@ -14,7 +14,7 @@ from tests.support.platform import AGENTS, Platform, deploy, until
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.mark.parametrize("rule", ["garbage", "gap", "error_then_complete", "foreign_output"])
+@pytest.mark.parametrize("rule", ["garbage", "gap", "error_then_complete", "foreign_output", "foreign_questions"])
 async def test_breaking_a_rule_fails_that_message_and_nothing_else(
     client: AsyncPodium, platform: Platform, agent: str, tmp_path: Path, rule: str
 ) -> None:

@@ -35,6 +35,8 @@ MAX_HELD_FRAMES = 4096
 MAX_HELD_BYTES = 4 * 1024 * 1024
 MAX_GROUP_FRAMES = 256
 """Frames that are worked on in one go: some milliseconds in which no other agent gets its turn."""
+MAX_UNHEARD_BYTES = 64 * 1024 * 1024
+"""Sent to an agent that has not acknowledged it: what one can be sent at most while it lives, with room to spare."""
 HELLO_TIMEOUT_S = 5.0
 MAX_ELEMENT_BYTES = 1024 * 1024
 MAX_STRANGERS = 4
@@ -64,6 +66,7 @@ class Link:
         self._connection: _Connection | None = None
         self.strangers = 0
         self._unacknowledged: dict[str, bytes] = {}
+        self._unheard_bytes = 0
         self._held: deque[tuple[FromAgent, int]] = deque()
         self._held_bytes = 0
         self._stored_n = received_n
@@ -83,7 +86,10 @@ class Link:
         """Send a frame, now or as soon as the agent is connected, again after each reconnect until it is acknowledged."""
         data = encode_frame(_encoder.encode(frame))
         if not isinstance(frame, AckN | Ping):
+            self._unheard_bytes += len(data) - len(self._unacknowledged.get(frame.id, b""))
             self._unacknowledged[frame.id] = data
+        if self._unheard_bytes > MAX_UNHEARD_BYTES:
+            self.broke(FrameError(f"{MAX_UNHEARD_BYTES} bytes were sent and not acknowledged"))
         self._write(data)
 
     def ack(self, n: int, *, soon: bool = False) -> None:
@@ -183,7 +189,7 @@ class Link:
         """Hold one frame; False where no more fit."""
         match frame:
             case AckId():
-                self._unacknowledged.pop(frame.id, None)
+                self._unheard_bytes -= len(self._unacknowledged.pop(frame.id, b""))
                 return True
             case Pong():
                 return True

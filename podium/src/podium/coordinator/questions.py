@@ -40,7 +40,7 @@ class Questions:
         assert work.attempt
         question = Question(
             launch_id=work.attempt.launch_id, n=frame.n, message_id=work.message_id, attempt=work.number,
-            ordinal=_ordinal(work, frame), kind=frame.kind, content=frame.content,
+            ordinal=_ordinal(work, frame), kind=frame.kind, content={} if frame.kind == WITHDRAW else frame.content,
         )  # fmt: skip
         if frame.kind == WITHDRAW:
             self._stream.publish(await self._state.withdraw(question))

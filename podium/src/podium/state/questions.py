@@ -59,7 +59,7 @@ def answer(tables: Tables, receipt_id: str, request_id: str, content: Any, origi
         (request_id,),
     ).fetchone()
     if row is None:
-        raise NotFound(f"there is no question {request_id!r}")
+        raise NotFound(f"there is no question {request_id[:160]!r}")
     message_id, attempt, kind, answered, withdrawn, position, state, running = row
     if answered:
         raise AlreadyAnswered(f"question {request_id} was answered before: the first answer counts")

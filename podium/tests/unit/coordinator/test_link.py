@@ -383,6 +383,35 @@ async def test_a_ping_is_answered_and_not_repeated(link: Link, connect: Connect)
     assert await received(link, 1) == [record(1)]
 
 
+async def test_a_sign_of_life_and_whose_it_is(link: Link, connect: Connect) -> None:
+    link.ping()
+    assert (link.pid, link.heard_at) == (None, 0.0)
+    peer = await welcomed(link, connect)
+    assert link.pid == os.getpid()
+    link.ping()
+    assert isinstance(await peer.receive(), Ping)
+    peer.send(Pong())
+    await until(lambda: link.heard_at > 0)
+
+
+async def test_an_agent_that_acknowledges_nothing_breaks_the_protocol(
+    link: Link, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link_module, "MAX_UNHEARD_BYTES", 1000)
+    peer = await welcomed(link, connect)
+    for n in range(100):
+        link.send(IdleCheck(id=f"i{n}"))
+        assert await peer.receive() == IdleCheck(id=f"i{n}")
+        link.send(IdleCheck(id=f"i{n}"))  # again, as to an agent that was taken over: it counts once
+        peer.send(AckId(id=f"i{n}"))
+        await peer.receive()
+    peer.send(record(1))
+    await received(link, 1)
+    for n in range(100):
+        link.send(IdleCheck(id=f"j{n}"))
+    assert "1000 bytes were sent and not acknowledged" in str(await broken(link))
+
+
 async def test_after_a_reconnect_only_the_unacknowledged_is_repeated_in_order(link: Link, connect: Connect) -> None:
     peer = await welcomed(link, connect)
     for name in ("a", "b", "c"):

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from podium.protocol.errors import IdempotencyMismatch
+from podium.protocol.errors import IdempotencyMismatch, NotFound, NoTurn
 from podium.state.port import Attempt, Group, NewEvent, TurnEnd
 from tests.support.states import make_state
 
@@ -18,7 +18,7 @@ IDS = st.sampled_from([f"m{n}" for n in range(8)])
 
 
 class InboxMachine(RuleBasedStateMachine):
-    """The model: bodies accepted in order, how many are done, the running attempt, the value the state must have."""
+    """The model: bodies accepted in order, which are done, the running attempt, what was said to each, the value of the state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +28,8 @@ class InboxMachine(RuleBasedStateMachine):
         self.bodies: dict[str, str] = {}
         self.done: list[str] = []
         self.total = 0
+        self.steers: dict[str, list[str]] = {}
+        self.stopping = False
         self.running: Attempt | None = None
 
     def run(self, awaitable: Any) -> Any:
@@ -54,12 +56,49 @@ class InboxMachine(RuleBasedStateMachine):
             self.order.append(message_id)
             self.bodies[message_id] = words
 
-    @precondition(lambda self: self.running is None and len(self.done) < len(self.order))
+    @property
+    def current(self) -> str | None:
+        """The message that runs or is next."""
+        return next((message_id for message_id in self.order if message_id not in self.done), None)
+
+    @precondition(lambda self: self.running is None and self.current)
     @rule()
     def begin(self) -> None:
         begun = self.run(self.state.begin_next("l", None))
-        assert begun.entry.message_id == self.order[len(self.done)]
+        assert begun.entry.message_id == self.current
+        assert [entry.message_id for entry in begun.said.entries] == self.steers.get(begun.entry.message_id, [])
         self.running = begun.attempt
+
+    @rule(n=st.integers(0, 20))
+    def steer(self, n: int) -> None:
+        receipt_id = f"s{n}"
+        known = any(receipt_id in steers for steers in self.steers.values())
+        try:
+            taken = self.run(self.state.steer(receipt_id, n, {}, 100))
+        except NoTurn:
+            assert not known
+            assert self.current is None or self.stopping
+            return
+        assert taken.disposition == ("duplicate" if known else "injected" if self.running else "queued")
+        if not known:
+            assert self.current
+            self.steers.setdefault(self.current, []).append(receipt_id)
+
+    @rule(n=st.integers(0, 1000), named=IDS)
+    def stop(self, n: int, named: str) -> None:
+        """One that waits ends with it; one that runs is not tried again."""
+        runs = self.running is not None and self.running.message_id == named
+        try:
+            taken = self.run(self.state.stop_turn(f"x{named}{n}", named, {}))
+        except (NoTurn, NotFound):
+            assert named not in self.order or named in self.done
+            return
+        if taken.ended:
+            assert not runs
+            self.done.append(named)
+        elif taken.disposition == "injected":
+            assert runs
+            self.stopping = True
 
     @precondition(lambda self: self.running)
     @rule()
@@ -85,16 +124,16 @@ class InboxMachine(RuleBasedStateMachine):
         self.total += 1
         self.done.append(attempt.message_id)
         assert committed.turn == len(self.done)
-        self.running = None
+        self.running, self.stopping = None, False
 
     @precondition(lambda self: self.running)
     @rule(will_retry=st.booleans())
     def fail(self, will_retry: bool) -> None:
         assert self.running
         self.run(self.state.fail_attempt(self.running, "exit", {"code": "x", "message": ""}, will_retry=will_retry))
-        if not will_retry:
+        if not will_retry or self.stopping:
             self.done.append(self.running.message_id)
-        self.running = None
+        self.running, self.stopping = None, False
 
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 
 import apsw
+import msgspec
 import pytest
 
 from podium.state import machine
 from podium.state.journal import journal as journal_module
-from podium.state.port import Attempt, Group, NewEvent
+from podium.state.port import Attempt, Group, NewEvent, Question
 from podium.state.sqlite import SqliteState, SqliteStates
 from tests.support.states import create_state, open_states
 
@@ -58,6 +59,33 @@ async def test_what_was_not_committed_comes_from_the_journal(tmp_path: Path, mon
         assert (await state.overview()).queued == 1
         await state.close(clean=False)
         await states.close()
+
+
+async def test_what_was_said_to_a_turn_comes_from_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "COMMIT_AFTER_S", 3600)
+    folder = live(tmp_path)
+    states, state = await reopened(folder)
+    await state.accept("m1", "message", BODY, {}, 10)
+    await state.accept("m2", "message", BODY, {}, 10)
+    begun = await state.begin_next("l", None)
+    assert begun and begun.attempt
+    asked = Question(launch_id="l", n=2, message_id="m1", attempt=1, ordinal=1, kind="question", content={"question": "?"})
+    await state.ask(asked)
+    await state.ask(msgspec.structs.replace(asked, ordinal=2, n=3))
+    await state.withdraw(msgspec.structs.replace(asked, ordinal=2, n=4, kind="withdraw", content={}))
+    await state.answer("a1", "m1.1", [None, {"x": 1.5}], {"tenant_id": "t"})
+    await state.steer("s1", {"go": ["left", True]}, {"tenant_id": "t"}, 10)
+    await state.stop_turn("x1", None, {})
+    await state.stop_turn("x2", "m2", {})
+    said, events = await state.said(begun.attempt.position), await state.events_after(0, 100)
+    killed = snapshot(folder, tmp_path / "killed")
+    await state.close(clean=True)
+    await states.close()
+    states, state = await reopened(killed)
+    assert (await state.said(begun.attempt.position), await state.events_after(0, 100)) == (said, events)
+    assert (await state.stop_turn("x2", "m2", {})).disposition == "duplicate"
+    await state.close(clean=False)
+    await states.close()
 
 
 async def test_a_journal_goes_round_its_segments(tmp_path: Path) -> None:

@@ -58,6 +58,18 @@ class Rogue(BaseAgent):
         self.frame(type="complete", n=n + 6, message_id=self.message_id)
         time.sleep(5)
 
+    def foreign_questions(self) -> None:
+        """Questions in another's name, of no kind, without end; then one more that breaks the rules for good."""
+        n, mine = self.hijack(), self.message_id
+        wrong = [("other.1", "other", "question", {}), (f"{mine}.x", mine, "question", {}), (f"{mine}.1", mine, "dance", {}),
+                 (f"{mine}.2", mine, "question", ["stolen"]), (f"{mine}.3", mine, "question", {"q": "stolen" * 100_000}),
+                 (f"{mine}.4", mine, "withdraw", None)]  # fmt: skip
+        for request_id, message_id, kind, content in wrong * 20:
+            n += 1
+            self.frame(type="tool_request", n=n, request_id=request_id, message_id=message_id, kind=kind, content=content)
+        self.frame(type="tool_request", n=n + 1, request_id=7, message_id=mine, kind="question", content={})
+        time.sleep(5)
+
     def survivors(self) -> None:
         """Leave processes behind that no signal but SIGKILL ends."""
         for _ in range(3):
