@@ -21,10 +21,10 @@ def test_every_guarantee_is_shown() -> None:
 
 
 def test_the_tests_are_there() -> None:
-    missing = [f"{file}::{test}" for file, test in _TEST.findall(PAGE.read_text()) if test not in tests_of(PODIUM / file)]
+    missing = [f"{file}::{test}" for file, test in _TEST.findall(PAGE.read_text()) if test not in functions_of(PODIUM / file)]
     assert missing == []
 
 
-def tests_of(path: Path) -> set[str]:
-    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
-    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, functions)} if path.exists() else set()
+def functions_of(path: Path) -> set[str]:
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)} if path.exists() else set()
