@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from podium.client import AsyncPodium
+from podium.protocol.api import LogRecord
 from podium.protocol.events import Event
 from tests.support.oracle import Oracle
 from tests.support.platform import AGENTS, Platform, deploy, running_platform, until
@@ -237,7 +238,14 @@ async def test_a_turn_that_ran_out_of_time_meanwhile_is_ended(rig: Rig, sleeper:
     assert [failed["outcome"] for failed in await rig.failures(sleeper)][-2:] == ["timeout", "timeout"]
 
 
-async def test_output_is_logged_once(rig: Rig, probe: str) -> None:
+async def test_output_is_logged_once_and_followed_over_restarts(rig: Rig, probe: str) -> None:
+    followed: list[LogRecord] = []
+
+    async def follow() -> None:
+        async for record in rig.client.follow_logs(probe):
+            followed.append(record)
+
+    following = asyncio.create_task(follow())
     for n in range(3):
         await rig.client.send(probe, f"say words {n}")
         await rig.restart()
@@ -250,6 +258,24 @@ async def test_output_is_logged_once(rig: Rig, probe: str) -> None:
         )
 
     await until(found)
+    await until(lambda: {"words 3", "logged words 3"} <= {record.message for record in followed})
+    following.cancel()
+    assert [record.id for record in followed] == [record.id for record in (await rig.client.logs(probe, limit=1000)).items]
+
+
+async def test_when_the_launcher_dies_with_the_coordinator_the_turn_runs_again(rig: Rig, probe: str) -> None:
+    oracle = Oracle(rig.client, probe)
+    await oracle.send("echo before")
+    streaming = asyncio.create_task(oracle.stream("tokens 40 0.02"))
+    await until(lambda: _is(rig, probe, "running"))
+    agent, launcher = rig.platform.agent(probe), rig.platform.part("launcher")
+    rig.platform.part("coordinator").suspend()
+    launcher.kill()
+    await until(lambda: not agent.is_running() or agent.status() == "zombie")
+    await rig.restart()
+    assert (await streaming).endswith("39 end")
+    assert [failed["outcome"] for failed in await rig.failures(probe)] == ["interrupted"]
+    await oracle.check()
 
 
 async def test_a_coordinator_that_stands_still_loses_nothing(rig: Rig, probe: str) -> None:
