@@ -244,7 +244,7 @@ ROUTES: tuple[Route, ...] = (
         "logs", "GET", "/logs", "logs:read",
         "The newest records of the log, oldest first. With `follow` a stream that goes on, across sleep, crash and restart.",
         response=api.Page[api.LogRecord],
-        query=(LEVEL, limit(MAX_RECORDS, 100), OFFSET, FOLLOW, AFTER_RECORD, LAST_RECORD_ID),
+        query=(LEVEL, limit(MAX_RECORDS, 100), OFFSET, FOLLOW, AFTER_RECORD, LAST_RECORD_ID), fails=(errors.TooMany,),
         also=(Answer(media=SSE, doc="Records, each with its `id`."),),
     ),
     _instance(
