@@ -1,7 +1,7 @@
 """An answer that is a stream of pieces: as the client gets them, or packed for a gateway that keeps the client's stream open.
 
-Starlette's own streaming costs a task group and a dozen calls for each chunk; here it is one `send`, which waits while the
-reader's buffer is full.
+Each piece is one `send`, which waits while the reader's buffer is full. Unlike Starlette's own, a stream whose reader leaves is
+closed before the answer is over: what it holds is given back.
 """
 
 import asyncio
