@@ -41,6 +41,7 @@ from podium.gateway.app import make_app as gateway_app
 from podium.gateway.ensemble import Ensemble
 from podium.launcher.processes import ProcessLauncher
 from podium.objectstore.directory import DirectoryStore
+from podium.protocol.errors import NewerFormat
 from podium.records.configuration import Configurations
 from podium.records.instances import Instances
 from podium.sealing import Sealer
@@ -65,6 +66,10 @@ FORWARDED_HEADS = 4
 
 class Usage(Exception):
     """A setting or the machine is not as it must be: exit code 2 and one line."""
+
+
+class StorageFailed(Exception):
+    """The disk does not do what it must before anything can be served; it is tried again."""
 
 
 def bundle_limits(settings: Settings) -> BundleLimits:
@@ -102,7 +107,7 @@ async def run_coordinator(settings: Settings) -> None:
         cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
         store = object_store(settings)
         uids = Uids(directory.host_db)
-        states = await SqliteStates.open(directory.journal, lambda name: directory.instance(name).state_db, executor, _now)
+        states = await _states(directory, executor)
         states.journal.broken.add_done_callback(_end_at_once)
         configuration = Configuration(Configurations(store, settings.environment), cluster)
         host = await _host(settings, directory, store, uids, states, executor, configuration, sealer)
@@ -126,6 +131,13 @@ async def run_coordinator(settings: Settings) -> None:
 def object_store(settings: Settings) -> DirectoryStore:
     """The object store: a directory, shared by all parts on this machine."""
     return DirectoryStore(settings.data / "objects")
+
+
+async def _states(directory: DataDirectory, executor: ThreadPoolExecutor) -> SqliteStates:
+    try:
+        return await SqliteStates.open(directory.journal, lambda name: directory.instance(name).state_db, executor, _now)
+    except OSError as error:
+        raise StorageFailed(f"the journal in {directory.journal} cannot be prepared: {error}") from error
 
 
 async def _host(
@@ -282,9 +294,12 @@ def main() -> int:
     except ConfigError as error:
         print(*(f"error: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
         return 2
-    except (Usage, NoInterpreter) as error:
+    except (Usage, NoInterpreter, NewerFormat) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except StorageFailed as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

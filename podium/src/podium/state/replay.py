@@ -13,11 +13,12 @@ import apsw
 from podium import log
 from podium.protocol.errors import PodiumError
 from podium.state.journal import segments
-from podium.state.journal.recovery import enough_segments, recover
+from podium.state.journal.recovery import free_segments, recover
 from podium.state.journal.segments import Header, Record
 from podium.state.machine import replay
 from podium.state.migrations import open_database
 
+_TAIL = Header(0, 0)
 _logger = log.get("journal")
 
 
@@ -27,14 +28,14 @@ def prepare_journal(folder: Path, path_of: Callable[[str], Path], segment_bytes:
     for key, records in recovered.records.items():
         instance_id, _, life = key.decode().rpartition(".")
         _replay(path_of(instance_id), int(life), records)
-    return recovered.last, enough_segments(folder, recovered.segments, segment_bytes)
+    return recovered.last, free_segments(folder, recovered.segments, segment_bytes)
 
 
 def finish_replay(connection: apsw.Connection, path: Path) -> None:
     """Apply what an earlier start could not. Blocks; OSError."""
     tail = tail_of(path)
     if tail.exists():
-        replay(connection, ((record.number, record.body) for record in segments.read_records(tail, 0)))
+        replay(connection, ((record.number, record.body) for record in segments.read_records(tail, _TAIL)))
         tail.unlink()
         segments.sync_directory(tail.parent)
 
@@ -55,13 +56,13 @@ def _replay(path: Path, life: int, records: Sequence[Record]) -> None:
 
 def _keep(tail: Path, records: Sequence[Record]) -> None:
     """Add records to a file of the journal's own form, durably."""
-    known = list(segments.read_records(tail, 0)) if tail.exists() else []
+    known = list(segments.read_records(tail, _TAIL)) if tail.exists() else []
     last = known[-1].number if known else 0
     kept = [*known, *(record for record in records if record.number > last)]
     unfinished = tail.with_suffix(".new")
     with unfinished.open("wb") as file:
-        file.write(segments.encode_header(Header(0, 0)))
-        file.writelines(segments.encode(*record) for record in kept)
+        file.write(segments.encode_header(_TAIL))
+        file.write(segments.seal([segments.encode(record) for record in kept], _TAIL.salt))
     segments.sync_file(unfinished)
     unfinished.rename(tail)
     segments.sync_directory(tail.parent)

@@ -12,15 +12,18 @@ says so; the process has to end and begin again from what is on the disk.
 
 import asyncio
 import os
+import secrets
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from podium import log
 from podium.state.journal import segments
+from podium.state.journal.segments import Record
 from podium.state.journal.syncer import Syncer
 
 MAX_SEGMENTS = 8
@@ -59,7 +62,8 @@ class _Segment:
         self.size = os.fstat(self.fd).st_size
         self.room = self.size - segments.BLOCK_BYTES
         self.participants: set[Participant] = set()
-        os.pwrite(self.fd, segments.encode_header(segments.Header(first, needed)), 0)
+        self.salt = secrets.randbits(32)
+        os.pwrite(self.fd, segments.encode_header(segments.Header(first, needed, self.salt)), 0)
 
 
 class Journal:
@@ -95,8 +99,8 @@ class Journal:
         """Queue a record and return its number, which is above `above` too; OSError, ValueError where it cannot be taken."""
         self.check()
         number = max(self.last, above) + 1
-        data = segments.encode(number, key, body)
-        if len(data) > self._segment.room:
+        data = segments.encode(Record(number, key, body))
+        if segments.sealed_bytes(data) > self._segment.room:
             raise ValueError(f"a change of {len(data)} bytes is larger than the {self._segment.room} of a journal's segment")
         self._buffer.append(_Queued(number, participant, data))
         self.last = number
@@ -154,7 +158,7 @@ class Journal:
         while self._buffer:
             fitting = self._buffer[: self._fitting()]
             if fitting:
-                data = b"".join([queued.data for queued in fitting])
+                data = segments.seal([queued.data for queued in fitting], self._segment.salt)
                 os.pwrite(self._segment.fd, data, self._segment.offset)
                 self._segment.offset += len(data)
                 self._segment.participants.update([queued.participant for queued in fitting])
@@ -167,7 +171,7 @@ class Journal:
     def _fitting(self) -> int:
         room, count = self._segment.size - self._segment.offset, 0
         for queued in self._buffer:
-            room -= len(queued.data)
+            room -= segments.sealed_bytes(queued.data)
             if room < 0:
                 break
             count += 1
@@ -182,7 +186,8 @@ class Journal:
         self._sealed.append(sealed)
         self._segment = _Segment(self._free.popleft(), self._in_segments, self._sealed[0].first)
         self._syncer.sync(sealed.fd, 0)  # before any of the next: durable means durable up to a number
-        self._spawn(self._retire(sealed))
+        if len(self._sealed) == 1:
+            self._spawn(self._retire())
         self._make_spare()
         return True
 
@@ -238,15 +243,19 @@ class Journal:
 
     # ---- using segments again
 
-    async def _retire(self, sealed: _Segment) -> None:
-        """Free a full segment once every file in it has settled."""
-        for participant in sealed.participants:
-            await self._until_done(participant.settle, "a state file cannot be written")
-        sealed.participants.clear()
-        self._sealed.remove(sealed)
-        self._syncer.release(sealed.fd)
-        self._free.append(sealed.path)
-        self._resume()
+    async def _retire(self) -> None:
+        """Free full segments once every file in them has settled; in order, since a gap would hide what comes behind it."""
+        while self._sealed:
+            sealed = self._sealed[0]
+            for participant in sealed.participants:
+                await self._until_done(participant.settle, "a state file cannot be written")
+            await self._until_done(
+                partial(self._in_thread, segments.wipe, sealed.path), "a segment of the journal cannot be wiped"
+            )
+            del self._sealed[0]
+            self._syncer.release(sealed.fd)
+            self._free.append(sealed.path)
+            self._resume()
 
     def _make_spare(self) -> None:
         """Have one segment ready beyond the one in use."""
@@ -256,10 +265,8 @@ class Journal:
 
     async def _make(self) -> None:
         path = self._folder / f"{self._count}.segment"
-        await self._until_done(
-            lambda: self._loop.run_in_executor(self._executor, segments.make, path, self._segment.size),
-            "no segment can be made for the journal",
-        )
+        make = partial(self._in_thread, segments.make, path, self._segment.size)
+        await self._until_done(make, "no segment can be made for the journal")
         self._count += 1
         self._making = False
         self._free.append(path)
@@ -269,6 +276,9 @@ class Journal:
         if self._buffer and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
+
+    def _in_thread(self, act: Callable[..., None], *arguments: Any) -> Awaitable[None]:
+        return self._loop.run_in_executor(self._executor, act, *arguments)
 
     async def _until_done(self, act: Callable[[], Awaitable[object]], what: str) -> None:
         while True:

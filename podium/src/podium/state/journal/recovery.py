@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from podium.state.journal import segments
-from podium.state.journal.segments import Header, Record
+from podium.state.journal.segments import Record
 
 FIRST_SEGMENTS = 2
 
@@ -27,22 +27,23 @@ def recover(folder: Path) -> Recovered:
     begun = sorted((header, path) for path in paths if (header := segments.read_header(path)))
     needed = begun[-1][0].needed if begun else 0
     records: defaultdict[bytes, list[Record]] = defaultdict(list)
-    last = 0
+    last: int | None = None
     for header, path in begun:
-        last = max(last, header.first)
-        if header.first >= needed:
-            for record in _records(header, path):
-                records[record.key].append(record)
-                last = record.number
-    return Recovered(last, paths, dict(records))
+        if header.first < needed:
+            continue
+        if last not in (None, header.first):
+            break  # the segment before lost its end with the power: nothing behind that counts
+        last = header.first
+        for record in segments.read_records(path, header):
+            records[record.key].append(record)
+            last = record.number
+    return Recovered(last or 0, paths, dict(records))
 
 
-def enough_segments(folder: Path, found: list[Path], size_bytes: int) -> list[Path]:
-    """`found`, and new ones up to the number a journal begins with. Blocks; OSError."""
+def free_segments(folder: Path, found: list[Path], size_bytes: int) -> list[Path]:
+    """`found`, whose records are needed no more, and new ones up to the number a journal begins with. Blocks; OSError."""
+    for path in found:
+        segments.wipe(path)
     for n in range(len(found), FIRST_SEGMENTS):
         segments.make(folder / f"{n}.segment", size_bytes)
     return sorted(folder.glob("*.segment"))
-
-
-def _records(header: Header, path: Path) -> list[Record]:
-    return list(segments.read_records(path, header.first))

@@ -1,12 +1,13 @@
 """The journal on disk: segment files of one size, written in full before their first use and used again and again.
 
-    header, one block:  "PODJ" | format u32 | first u64 | needed u64 | crc32 u32
+    header, one block:  "PODJ" | format u32 | first u64 | needed u64 | salt u32 | crc32 u32
     then records:       length u32 | crc32 u32 | number u64 | key length u8 | key | body
 
-All little-endian; a record's crc covers everything behind it. Numbers grow strictly, over all segments and for ever. A segment's
-records end at the first that is not whole or whose number does not grow: what stands behind that is of an earlier use, or was
-written when the power went. `first` is the number the segment begins after; what lies in segments below `needed` was in the
-instances' own files when this segment was begun.
+All little-endian; a record's crc covers everything behind it and begins with the salt, which is random for each use of a segment.
+Numbers grow strictly. A segment's records end at the first that is not whole: what stands behind that is of an earlier use, or
+was written when the power went. `first` is the last number before the segment; what lies in segments below `needed` was in the
+instances' own files when this segment was begun. A segment is wiped, durably, before it is used again, so that what is written
+over its records is never read under the header of its earlier use.
 
 Overwriting blocks that were written before changes no metadata of the file system, so that an fdatasync is one write to the disk.
 """
@@ -15,7 +16,7 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ FORMAT = 1
 SEGMENT_BYTES = 32 * 1024 * 1024
 BLOCK_BYTES = 4096
 _MAGIC = b"PODJ"
-_HEADER = struct.Struct("<4sIQQ")
+_HEADER = struct.Struct("<4sIQQI")
 _CRC = struct.Struct("<I")
 _RECORD = struct.Struct("<II")
 _NUMBERED = struct.Struct("<QB")
@@ -45,12 +46,22 @@ class Header(NamedTuple):
 
     first: int
     needed: int
+    salt: int = 0
 
 
-def encode(number: int, key: bytes, body: bytes) -> bytes:
-    """A record's bytes."""
-    tail = _NUMBERED.pack(number, len(key)) + key + body
-    return _RECORD.pack(len(tail), zlib.crc32(tail)) + tail
+def encode(record: Record) -> bytes:
+    """A record's bytes, but for what depends on the segment: `seal` them."""
+    return _NUMBERED.pack(record.number, len(record.key)) + record.key + record.body
+
+
+def sealed_bytes(encoded: bytes) -> int:
+    """How many bytes a record takes in a segment."""
+    return _RECORD.size + len(encoded)
+
+
+def seal(encoded: Sequence[bytes], salt: int) -> bytes:
+    """Records as they stand in a segment with that salt."""
+    return b"".join([part for tail in encoded for part in (_RECORD.pack(len(tail), zlib.crc32(tail, salt)), tail)])
 
 
 def encode_header(header: Header) -> bytes:
@@ -65,25 +76,25 @@ def read_header(path: Path) -> Header | None:
         block = file.read(_HEADER.size + _CRC.size)
     if len(block) < _HEADER.size + _CRC.size or _CRC.unpack_from(block, _HEADER.size)[0] != zlib.crc32(block[: _HEADER.size]):
         return None
-    magic, version, first, needed = _HEADER.unpack_from(block)
+    magic, version, *fields = _HEADER.unpack_from(block)
     if magic != _MAGIC:
         return None
     if version > FORMAT:
         raise NewerFormat(f"the journal has format {version}; this release reads up to {FORMAT}: upgrade it")
-    return Header(first, needed)
+    return Header(*fields)
 
 
-def read_records(path: Path, first: int) -> Iterator[Record]:
-    """The whole records of a segment that begins after number `first`, in order."""
+def read_records(path: Path, header: Header) -> Iterator[Record]:
+    """The whole records of a segment with that header, in order."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        last, offset = first, BLOCK_BYTES
-        while (record := _read_record(data, offset)) is not None and record.number > last:
+        last, offset = header.first, BLOCK_BYTES
+        while (record := _read_record(data, offset, header.salt)) is not None and record.number > last:
             yield record
             last = record.number
             offset += _OVERHEAD + len(record.key) + len(record.body)
 
 
-def _read_record(data: mmap.mmap, offset: int) -> Record | None:
+def _read_record(data: mmap.mmap, offset: int, salt: int) -> Record | None:
     if offset + _OVERHEAD > len(data):
         return None
     length, crc = _RECORD.unpack_from(data, offset)
@@ -91,7 +102,7 @@ def _read_record(data: mmap.mmap, offset: int) -> Record | None:
     if length < _NUMBERED.size or begin + length > len(data):
         return None
     tail = data[begin : begin + length]
-    if zlib.crc32(tail) != crc:
+    if zlib.crc32(tail, salt) != crc:
         return None
     number, key_length = _NUMBERED.unpack_from(tail)
     key_end = _NUMBERED.size + key_length
@@ -112,6 +123,16 @@ def make(path: Path, size_bytes: int) -> None:
     except OSError:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def wipe(path: Path) -> None:
+    """Make a segment one that was never begun, durably. Blocks; OSError."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, bytes(BLOCK_BYTES), 0)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
 
 
 def sync_file(path: Path) -> None:
