@@ -16,6 +16,7 @@ EXPECTED = {
     "get_deployment": ("positive_data_acceptance", (400,)),  # a version may be too long, which a pattern cannot say
     "delete_deployment": ("positive_data_acceptance", (400,)),
     "events": ("positive_data_acceptance", (400,)),  # a cursor that was never given out
+    "get_file": ("positive_data_acceptance", (400, 416)),  # a range that the file does not have
     "patch_instance": ("positive_data_acceptance", (400, 413)),
     "put_config": ("positive_data_acceptance", (400, 413)),  # too deep, or a number beyond 64 bits
     "create_instance": ("positive_data_acceptance", (400, 413, 422)),

@@ -20,6 +20,8 @@ from podium.cluster.port import CoordinatorInfo, Owned, PublishedConfig
 
 TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 16
+QUIET_S = 60.0
+"""A subscription that hears nothing for so long looks again; it goes on in any case."""
 
 _INDEX = "podium:coordinators"
 _COORDINATOR = "podium:coordinator:"
@@ -108,10 +110,11 @@ class ValkeyCluster:
             async with aclosing(self._valkey.pubsub()) as channel:
                 async with asyncio.timeout(TIMEOUT_S):
                     await channel.subscribe(CONFIG_CHANNEL)
-                async for message in channel.listen():
-                    if message["type"] == "subscribe":
+                while channel.subscribed:
+                    message = await channel.get_message(timeout=QUIET_S)  # without one it would be the connection's
+                    if message and message["type"] == "subscribe":
                         yield _config(await self._ask("HGET", _CONFIG, "published"))
-                    elif (published := _config(message["data"])) is not None:
+                    elif message and (published := _config(message["data"])) is not None:
                         yield published
         except (ValkeyError, OSError) as error:
             raise ConnectionError(f"Valkey does not answer: {str(error) or type(error).__name__}") from error

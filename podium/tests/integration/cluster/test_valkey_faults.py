@@ -2,11 +2,13 @@
 
 import asyncio
 import signal
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
-from podium.cluster.port import CoordinatorInfo, Owned
+from podium.cluster import valkey
+from podium.cluster.port import CoordinatorInfo, Owned, PublishedConfig
 from podium.cluster.valkey import MAX_CONNECTIONS, ValkeyCluster
 from tests.support.valkey_server import valkey_server, valkey_url
 
@@ -71,3 +73,28 @@ def test_an_answer_that_is_an_error_counts_as_not_reachable(tmp_path: Path) -> N
         with pytest.raises(ConnectionError, match="WRONGTYPE"):
             runner.run(cluster.route("agent_1"))
         runner.run(cluster.aclose())
+
+
+def test_a_subscription_outlasts_silence_and_ends_with_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valkey, "QUIET_S", 0.001)
+
+    async def listen() -> None:
+        cluster = ValkeyCluster(valkey_url(tmp_path))
+        cluster._pool.connection_kwargs["socket_timeout"] = 0.001
+        news = PublishedConfig(revision=1, config={"a": 1})
+        with valkey_server(tmp_path) as server:
+            async with aclosing(cluster.config_updates()) as updates:
+                assert await anext(updates) is None
+                hearing = asyncio.create_task(anext(updates))
+                done, _ = await asyncio.wait({hearing}, timeout=0.1)
+                assert not done
+                publisher = ValkeyCluster(valkey_url(tmp_path))
+                await publisher.publish_config(news)
+                assert await hearing == news
+                await publisher.aclose()
+                server.kill()
+                with pytest.raises(ConnectionError):
+                    await anext(updates)
+        await cluster.aclose()
+
+    asyncio.run(listen())
