@@ -115,7 +115,7 @@ async def test_an_attempt_that_fails_is_closed_once_and_tried_again(rig: Rig, pr
     await rig.dies(point, lambda: oracle.send("fail 1"))
     assert oracle.replies["m0"].text == "attempt 2"
     [failed] = await rig.failures(probe)
-    assert failed["outcome"] in ("exception", "interrupted")
+    assert failed["outcome"] in ("exception", "exit", "interrupted")  # exit: it could not wait for the next coordinator
     await oracle.check()
 
 
