@@ -55,7 +55,7 @@ def _operation(route: Route, instance: str) -> str:
         lines.append(f"parameters = {{ {pairs} }}")
     check, statuses = EXPECTED.get(route.name, ("positive_data_acceptance", ()))
     if MESSAGE_KEY in route.parameters:
-        statuses = (*statuses, 400, 422)  # `id` and the header differ, or come again with another body
+        statuses = (*statuses, 400, 422)  # `id` and the header may differ; a key may come again with another body
     if statuses:
         accepted = [*ACCEPTED, *statuses] if check == "positive_data_acceptance" else ["2xx", "3xx", "4xx", *statuses]
         lines.append(f"checks.{check}.expected-statuses = {json.dumps(accepted)}")
