@@ -21,6 +21,7 @@ from podium.protocol.errors import (
     NotFound,
     PodiumError,
     TooLarge,
+    Unauthorized,
     Unavailable,
 )
 from podium.protocol.ids import INSTANCE_ID, new_id
@@ -129,6 +130,14 @@ def target(request: HTTPConnection) -> str:
     query = request.scope["query_string"].decode("ascii")
     path: str = request.scope["raw_path"].decode("ascii")
     return f"{path}?{query}" if query else path
+
+
+def authorization(connection: HTTPConnection) -> str | None:
+    """The Authorization header; Unauthorized where there are several: which one counts must never be a guess."""
+    values = connection.headers.getlist("authorization")
+    if len(values) > 1:
+        raise Unauthorized("there are several Authorization headers: send one")
+    return values[0] if values else None
 
 
 def instance_id(request: HTTPConnection) -> str:

@@ -33,7 +33,7 @@ from podium.sealing import Sealer
 from podium.server.dispatch import SOCKET, Dispatcher
 from podium.server.metrics import HttpMetrics
 from podium.server.parameters import checker
-from podium.web import Endpoint, decode, endpoint, instance_id, read_body
+from podium.web import Endpoint, authorization, decode, endpoint, instance_id, read_body
 
 _SOCKET = next(route for route in ROUTES if route.name == "agent_socket")
 CalledHandler = Callable[[Request, Caller], Awaitable[Response]]
@@ -69,7 +69,7 @@ class Gateway:
         router = Router(cluster, records)
         requests = Requests(store, environment, sealer)
         instances = InstanceRoutes(records, requests, registry, router, self._upstream, sealer, max_message_bytes)
-        deployments = Deployments(registry, Removal(store, environment, registry, records), bundle_limits)
+        deployments = Deployments(registry, Removal(store, environment, registry, records), requests, bundle_limits)
         platform = Platform(cluster, store, router, self._upstream, environment, metrics)
         configuration = ConfigurationRoutes(Configurations(store, environment), cluster, self._ensemble)
         self._patch = Patch(records, registry)
@@ -114,13 +114,13 @@ class Gateway:
         check = checker(route)
 
         async def answer(request: Request) -> Response:
-            caller = self._keys.caller(request.headers.get("authorization"), request.state.request_id)
+            caller = self._keys.caller(authorization(request), request.state.request_id)
             if route.permission:
                 caller.require(route.permission)
             if not route.built:
                 raise NotAvailable(f"{route.method} {route.path} is part of the contract but not built yet")
+            check(request)
             if route.name == "patch_instance":
-                check(request)
                 return await self._change(request, caller)
             if route.takes == BYTES:
                 check(request)
@@ -128,7 +128,6 @@ class Gateway:
                     return await self._proxy.forward(request, caller, instance_id(request), body)
             if route.owner == "coordinator":
                 return await self._proxy.forward(request, caller, instance_id(request))
-            check(request)
             return await self._called[route.name](request, caller)
 
         return endpoint(answer)

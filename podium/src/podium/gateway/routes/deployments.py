@@ -1,5 +1,6 @@
 """Deployments: upload, list, get, remove."""
 
+import asyncio
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,11 +12,12 @@ from starlette.responses import Response
 
 from podium.auth import Caller
 from podium.deployments.bundle import BundleLimits
-from podium.deployments.registry import Deployment, Registry
+from podium.deployments.registry import Deployment, Registry, file_sha256
 from podium.deployments.removal import Removal
 from podium.protocol import api
 from podium.protocol.errors import InvalidRequest, TooLarge
 from podium.protocol.parameters import MAX_PAGE
+from podium.records.requests import Requests
 from podium.web import json_response, query_int
 
 FORM_OVERHEAD_BYTES = 64 * 1024
@@ -24,8 +26,9 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 class Deployments:
     """Handlers over the registry."""
 
-    def __init__(self, registry: Registry, removal: Removal, limits: BundleLimits) -> None:
+    def __init__(self, registry: Registry, removal: Removal, requests: Requests, limits: BundleLimits) -> None:
         self._registry = registry
+        self._requests = requests
         self._removal = removal
         self._limits = limits
 
@@ -34,6 +37,9 @@ class Deployments:
         with tempfile.TemporaryDirectory(prefix="podium-upload-") as folder:
             bundle = Path(folder) / "bundle.tar.gz"
             agent_type, version = await self._receive(request, bundle)
+            if (key := request.headers.get("idempotency-key")) is not None:
+                sent = f"{agent_type}\n{version}\n{await asyncio.to_thread(file_sha256, bundle)}".encode()
+                await self._requests.choose(caller.tenant_id, "create_deployment", key, sent, version)
             deployment, created = await self._registry.publish(
                 bundle, agent_type=agent_type, version=version, tenant_id=caller.tenant_id, limits=self._limits,
                 now=datetime.now(UTC),
