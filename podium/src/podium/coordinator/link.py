@@ -31,10 +31,11 @@ from podium.protocol.messages import (
     ToAgent,
 )
 
-MAX_HELD_FRAMES = 4096
+MAX_HELD_FRAMES = 512
 MAX_HELD_BYTES = 4 * 1024 * 1024
+READ_BYTES = 32 * 1024
 MAX_GROUP_FRAMES = 256
-"""Frames that are worked on in one go: some milliseconds in which no other agent gets its turn."""
+"""Frames that are worked on in one go. It and READ_BYTES bound the milliseconds in which no other agent gets its turn."""
 MAX_UNHEARD_BYTES = 64 * 1024 * 1024
 """Sent to an agent that has not acknowledged it: what one can be sent at most while it lives, with room to spare."""
 HELLO_TIMEOUT_S = 5.0
@@ -44,6 +45,7 @@ ACK_AFTER_S = 0.2
 ACK_AFTER_FRAMES = 512
 ACK_AFTER_BYTES = 256 * 1024
 
+_read_into = bytearray(READ_BYTES)  # one for all: what was read is taken before anything else is
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[FromAgent] = msgspec.json.Decoder(FromAgent)
 _logger = log.get("link")
@@ -215,7 +217,7 @@ class Link:
         self._news.set()
 
 
-class _Connection(asyncio.Protocol):
+class _Connection(asyncio.BufferedProtocol):
     """One connection: a stranger until its hello."""
 
     def __init__(self, link: Link) -> None:
@@ -239,9 +241,12 @@ class _Connection(asyncio.Protocol):
             return
         self._hello_timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, transport.abort)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return _read_into
+
+    def buffer_updated(self, nbytes: int) -> None:
         try:
-            for payload in self._reader.feed(data):
+            for payload in self._reader.feed(memoryview(_read_into)[:nbytes]):
                 self._take(payload)
         except (ValueError, RecursionError) as error:
             self._refuse(FrameError(str(error)))

@@ -24,7 +24,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
         """Return the payloads that `data` completes, in order; FrameError on a length out of bounds."""
         self._buffer += data
         frames: list[bytes] = []
