@@ -26,6 +26,16 @@ Unset, a point is one call that compares None. The points, in the order of a mes
     replacing           a process has ended so that another one takes its place
     parking             the process of an agent that goes to sleep has ended
     parked              the instance is recorded as asleep
+
+and of the journal under all of them:
+
+    journaling          changes are applied; their records are not written
+    journaled           records are written, not synced
+    synced              records are durable; nobody was told
+    committing          a state file's transaction is about to be committed
+    committed           a state file holds its changes itself
+    recycling           every file in a full segment holds its changes; the segment is not free yet
+    replaying           missing changes are applied to a state file, and not committed
 """
 
 import os
@@ -38,7 +48,8 @@ VARIABLE = "PODIUM_CRASH_AT"
 POINTS = frozenset(
     (
         "accepted", "spooled", "placed", "launching", "launched", "started", "begun", "handed-over", "grouped", "ending",
-        "ended", "acknowledged", "failing", "killing", "replacing", "parking", "parked",
+        "ended", "acknowledged", "failing", "killing", "replacing", "parking", "parked", "journaling", "journaled",
+        "synced", "committing", "committed", "recycling", "replaying",
     )
 )  # fmt: skip
 

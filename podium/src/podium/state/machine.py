@@ -18,6 +18,7 @@ import apsw
 import msgspec
 
 from podium import log
+from podium.crashpoint import crash_point
 from podium.state.journal.journal import Journal
 from podium.state.operation import Operation, Tables
 from podium.state.operations import OPERATIONS
@@ -196,7 +197,9 @@ class Machine:
                     return
                 self._begin()
             store_number(self._db, self._last)
+            crash_point("committing")
             self._db.execute("COMMIT")
+            crash_point("committed")
         except apsw.Error as error:
             self._full = OSError(f"the state could not be written: {error}")
             if not self._is_open():
@@ -229,6 +232,7 @@ def replay(connection: apsw.Connection, records: Iterable[tuple[int, bytes]]) ->
             for number, body in missing:
                 _decoder.decode(body).apply(tables)
                 store_number(connection, number)
+                crash_point("replaying")
     except (apsw.Error, msgspec.DecodeError) as error:
         raise OSError(f"the journal cannot be applied to {connection.filename}: {error}") from error
     return len(missing)

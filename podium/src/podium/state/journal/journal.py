@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from podium import log
+from podium.crashpoint import crash_point
 from podium.state.journal import segments
 from podium.state.journal.segments import Record
 from podium.state.journal.syncer import Syncer
@@ -159,7 +160,9 @@ class Journal:
             fitting = self._buffer[: self._fitting()]
             if fitting:
                 data = segments.seal([queued.data for queued in fitting], self._segment.salt)
+                crash_point("journaling")
                 os.pwrite(self._segment.fd, data, self._segment.offset)
+                crash_point("journaled")
                 self._segment.offset += len(data)
                 self._segment.participants.update([queued.participant for queued in fitting])
                 self._in_segments = fitting[-1].number
@@ -216,6 +219,7 @@ class Journal:
             return
         if not number or self.broken.done():
             return
+        crash_point("synced")
         self._synced = number
         if self.observe_sync:
             self.observe_sync(time.monotonic() - self._sync_began)
@@ -249,6 +253,7 @@ class Journal:
             sealed = self._sealed[0]
             for participant in sealed.participants:
                 await self._until_done(participant.settle, "a state file cannot be written")
+            crash_point("recycling")
             await self._until_done(
                 partial(self._in_thread, segments.wipe, sealed.path), "a segment of the journal cannot be wiped"
             )
