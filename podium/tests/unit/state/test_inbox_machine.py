@@ -1,4 +1,4 @@
-"""The inbox against a model: any order of accepts, attempts, failures, commits and restarts keeps its promises."""
+"""The state against a model: any order of accepts, attempts, failures, commits, epochs, restarts and kills keeps its promises."""
 
 import asyncio
 import shutil
@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from podium.protocol.errors import IdempotencyMismatch, NotFound, NoTurn
+from podium.protocol.events import Event
+from podium.protocol.ids import Cursor
 from podium.state.port import Attempt, Group, NewEvent, TurnEnd
 from tests.support.states import make_state
 
@@ -31,6 +33,9 @@ class InboxMachine(RuleBasedStateMachine):
         self.steers: dict[str, list[str]] = {}
         self.stopping = False
         self.running: Attempt | None = None
+        self.line: list[Event] = []
+        self.epochs = [Cursor(1, 0)]
+        self.lives = 0
 
     def run(self, awaitable: Any) -> Any:
         return self.loop.run_until_complete(awaitable)
@@ -68,6 +73,27 @@ class InboxMachine(RuleBasedStateMachine):
         assert begun.entry.message_id == self.current
         assert [entry.message_id for entry in begun.said.entries] == self.steers.get(begun.entry.message_id, [])
         self.running = begun.attempt
+        self.logged(begun.events)
+
+    def logged(self, events: list[Event]) -> None:
+        """Events have been given out: they are the end of the line now."""
+        tail = self.run(self.state.events_after(self.line[-1].seq if self.line else 0, 1000))
+        assert tail[-len(events) :] == events
+        self.line += tail
+
+    @rule()
+    def park(self) -> None:
+        """It sleeps only where nothing waits."""
+        idle = self.current is None
+        assert self.run(self.state.park("idle")) == idle
+        assert (self.run(self.state.overview()).status == "hibernated") == idle
+        self.run(self.state.set_status("initializing", None))
+
+    @rule()
+    def raise_epoch(self) -> None:
+        """A new line begins above the last number given out."""
+        self.epochs.append(Cursor(self.epochs[-1].epoch + 1, len(self.line)))
+        self.run(self.state.begin_epoch(self.epochs[-1].epoch, "boot"))
 
     @rule(n=st.integers(0, 20))
     def steer(self, n: int) -> None:
@@ -106,7 +132,7 @@ class InboxMachine(RuleBasedStateMachine):
         assert self.running
         event = NewEvent("update", {"text": "x"}, self.running.message_id, self.running.attempt)
         deltas = [(self.running.message_id, self.running.attempt, [{"op": "replace", "path": "", "value": {"total": -1}}])]
-        self.run(self.state.append(Group(launch_id="l", n=1, events=[event], deltas=deltas)))
+        self.logged(self.run(self.state.append(Group(launch_id="l", n=1, events=[event], deltas=deltas))))
 
     @precondition(lambda self: self.running)
     @rule()
@@ -121,6 +147,7 @@ class InboxMachine(RuleBasedStateMachine):
             started_at=attempt.started_at, group=group,
         )  # fmt: skip
         committed = self.run(self.state.end_turn(end))
+        self.logged(committed.events)
         self.total += 1
         self.done.append(attempt.message_id)
         assert committed.turn == len(self.done)
@@ -130,7 +157,8 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(will_retry=st.booleans())
     def fail(self, will_retry: bool) -> None:
         assert self.running
-        self.run(self.state.fail_attempt(self.running, "exit", {"code": "x", "message": ""}, will_retry=will_retry))
+        error = {"code": "x", "message": ""}
+        self.logged(self.run(self.state.fail_attempt(self.running, "exit", error, will_retry=will_retry)))
         if not will_retry or self.stopping:
             self.done.append(self.running.message_id)
         self.running, self.stopping = None, False
@@ -138,6 +166,20 @@ class InboxMachine(RuleBasedStateMachine):
     @rule(clean=st.booleans())
     def restart(self, clean: bool) -> None:
         self.run(self.state.close(clean=clean))
+        self.reopen()
+
+    @rule()
+    def kill(self) -> None:
+        """The process dies here: what it had returned is in the files as they lie."""
+        self.lives += 1
+        left = self.folder.with_name(f"{self.folder.name}.{self.lives}")
+        shutil.copytree(self.folder, left)
+        self.run(self.state.close(clean=False))
+        shutil.rmtree(self.folder)
+        left.rename(self.folder)
+        self.reopen()
+
+    def reopen(self) -> None:
         self.state = self.run(make_state(self.folder / "state.db"))
         opened = self.run(self.state.open_attempts())
         assert [a.message_id for a in opened] == ([self.running.message_id] if self.running else [])
@@ -149,8 +191,11 @@ class InboxMachine(RuleBasedStateMachine):
         document = self.run(self.state.document())
         assert document.state.get("total", 0) == self.total
         assert document.checkpoint == len(self.done)
-        seqs = [event.seq for event in self.run(self.state.events_after(0, 10_000))]
-        assert seqs == list(range(1, len(seqs) + 1))
+        events = self.run(self.state.events_after(0, 10_000))
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert events[: len(self.line)] == self.line
+        self.line = events
+        assert self.run(self.state.epochs()) == self.epochs
         assert self.run(self.state.overview()).queued == len(self.order) - len(self.done)
 
     def teardown(self) -> None:
