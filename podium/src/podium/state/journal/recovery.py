@@ -7,7 +7,7 @@ from typing import NamedTuple
 from podium.state.journal import segments
 from podium.state.journal.segments import Record
 
-FIRST_SEGMENTS = 2
+FIRST_SEGMENTS = 1
 
 
 class Recovered(NamedTuple):
