@@ -19,6 +19,8 @@ from podium.coordinator.log_store import LEVELS, Line, LogStore, Taken
 from podium.state.values import to_us
 
 TAIL_EVERY_S = 0.25
+TAIL_QUIET_S = 1.0
+"""The same after a while in which nothing came: a thousand quiet agents must not keep the coordinator busy."""
 MAX_READ_BYTES = 1024 * 1024
 MAX_BACKLOG_BYTES = 16 * 1024 * 1024
 MAX_LINE_CHARS = 8192
@@ -103,11 +105,12 @@ class AgentLog:
             return []
 
     async def _follow(self) -> None:
+        pause_s = TAIL_EVERY_S
         while not self._ending.is_set():
-            self._read()
+            pause_s = TAIL_EVERY_S if self._read() else min(2 * pause_s, TAIL_QUIET_S)
             await self.flush()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(TAIL_EVERY_S):
+                async with asyncio.timeout(pause_s):
                     await self._ending.wait()
 
     def _read(self) -> bool:
