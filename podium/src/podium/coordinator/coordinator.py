@@ -10,6 +10,7 @@ from podium import log
 from podium.auth import PLATFORM_TENANT
 from podium.cluster.port import Cluster, CoordinatorInfo
 from podium.coordinator.adoption import Recovery
+from podium.coordinator.belongings import Belongings
 from podium.coordinator.host import Host, LocalState
 from podium.coordinator.instance import Instance
 from podium.coordinator.keyed_locks import KeyedLocks
@@ -18,6 +19,7 @@ from podium.coordinator.lifecycle import Status
 from podium.coordinator.log_store import LogStore
 from podium.coordinator.metrics import CoordinatorMetrics
 from podium.coordinator.ownership import Ownership
+from podium.coordinator.stream import Stream
 from podium.deployments.registry import DIGEST_CHARS
 from podium.launcher.port import Launch
 from podium.protocol.errors import InstanceReplaced, Moved, NotFound, PodiumError, TooMany, Unavailable
@@ -272,10 +274,12 @@ class Coordinator:
             recovery = Recovery(self.host, spec, directory, state, logs, self._found if same_boot else {})
             adoptable = await recovery.run()
             overview = await state.overview()
-            instance = Instance(
-                self.host, spec, owner.life, uid, directory, state, self.host.workspace(directory.workspace, uid), logs,
-                overview.head, _STORED.get(overview.status, Status.DEPLOYING), overview.reason,
+            belongings = Belongings(
+                host=self.host, spec=spec, uid=uid, directory=directory, state=state, logs=logs,
+                workspace=self.host.workspace(directory.workspace, uid),
+                stream=Stream(state, overview.head, self.host.limits.readers),
             )  # fmt: skip
+            instance = Instance(belongings, owner.life, _STORED.get(overview.status, Status.DEPLOYING), overview.reason)
             await instance.recover()
             if adoptable:
                 await instance.adopt(adoptable)

@@ -7,24 +7,20 @@ from typing import Any
 
 from podium.cluster.port import Owned
 from podium.coordinator.adoption import Adoptable
+from podium.coordinator.belongings import Belongings
 from podium.coordinator.driver import Driver
-from podium.coordinator.host import Host, LocalState
-from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Status
-from podium.coordinator.log_store import LogStore
-from podium.coordinator.spool import Spool
+from podium.coordinator.standing import Standing
 from podium.coordinator.steering import Steering
-from podium.coordinator.stream import Stream
 from podium.coordinator.uploads import Outcome, Uploads
 from podium.coordinator.waiters import Waiters
 from podium.crashpoint import crash_point
 from podium.protocol.api import MessageStatus, Upgrade
 from podium.protocol.errors import Conflict, InstanceFailed, PodiumError, Unavailable
 from podium.protocol.events import Receipt
-from podium.protocol.ids import Cursor, new_id
+from podium.protocol.ids import new_id
 from podium.records.instances import Spec
 from podium.state.port import Accepted
-from podium.workspace.port import Workspace
 
 _LOST = (Status.FAILED, Status.TERMINATED)
 _SETTLED = (Status.READY, Status.RUNNING, Status.FAILED, Status.TERMINATED)
@@ -33,46 +29,30 @@ _SETTLED = (Status.READY, Status.RUNNING, Status.FAILED, Status.TERMINATED)
 class Instance:
     """An instance this coordinator owns, loaded. `life` is the epoch of its creation."""
 
-    def __init__(
-        self,
-        host: Host,
-        spec: Spec,
-        life: int,
-        uid: int | None,
-        directory: InstanceDirectory,
-        state: LocalState,
-        workspace: Workspace,
-        logs: LogStore,
-        head: Cursor,
-        status: Status,
-        reason: str | None,
-    ) -> None:
-        self.host = host
-        self.spec = spec
+    def __init__(self, belongings: Belongings, life: int, status: Status, reason: str | None) -> None:
+        self.host = belongings.host
+        self.spec = belongings.spec
         self.life = life
-        self.state = state
-        self.workspace = workspace
-        self.logs = logs
-        self.stream = Stream(state, head, host.limits.readers)
+        self.state = belongings.state
+        self.workspace = belongings.workspace
+        self.logs = belongings.logs
+        self.stream = belongings.stream
         self.users = 0
+        self._standing = Standing(status, reason)
         self._waiters = Waiters()
-        self.steering = Steering(state, self.stream, self._waiters, host.limits)
-        spool = Spool(directory.spool, host.blocking, host.limits.upload_bytes, host.limits.spool_bytes)
-        self._uploads = Uploads(host, state, self.stream, workspace, spool)
-        self._driver = Driver(
-            host, spec, uid, directory, state, workspace, logs, self.stream, self._waiters, self.steering, self._uploads, status,
-            reason,
-        )  # fmt: skip
+        self.steering = Steering(self.state, self.stream, self._waiters, self.host.limits)
+        self._uploads = Uploads(belongings)
+        self._driver = Driver(belongings, self._standing, self._waiters, self.steering, self._uploads)
 
     @property
     def status(self) -> Status:
         """Where it is in its life."""
-        return self._driver.status
+        return self._standing.status
 
     @property
     def reason(self) -> str | None:
         """Why it is there, where there is something to say."""
-        return self._driver.reason
+        return self._standing.reason
 
     @property
     def awake(self) -> bool:
@@ -174,17 +154,17 @@ class Instance:
         """Ask it to sleep once its turn has ended; return when it does, or after `wait_s` seconds."""
         driver = self._driver
         if driver.awake and self.status is not Status.FAILED:
-            driver.sleep_asked = True
+            driver.sleep.asked = True
             driver.stir()
-            await driver.until(lambda: self.status is Status.HIBERNATED or not driver.sleep_asked, wait_s)
+            await self._standing.until(lambda: self.status is Status.HIBERNATED or not driver.sleep.asked, wait_s)
 
     async def wake(self, wait_s: float) -> None:
         """See that it is awake; return when it is ready, or after `wait_s` seconds. InstanceFailed where it does not start."""
-        if self.status in (Status.READY, Status.RUNNING) and not self._driver.sleep_asked:
+        if self.status in (Status.READY, Status.RUNNING) and not self._driver.sleep.asked:
             return
         await self.accept(new_id("wake"), "wake", {}, {})
-        await self._driver.until(lambda: self.status is not Status.FAILED, wait_s)
-        await self._driver.until(lambda: self.status in _SETTLED, wait_s)
+        await self._standing.until(lambda: self.status is not Status.FAILED, wait_s)
+        await self._standing.until(lambda: self.status in _SETTLED, wait_s)
         if self.status is Status.FAILED:
             raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
 
@@ -227,8 +207,8 @@ class Instance:
         accepted = await self.accept(entry_id, "restart", {"now": now}, {})
         if not accepted.duplicate:
             self._driver.restart(now=now)
-            await self._driver.until(lambda: self.status is not Status.FAILED, wait_s)
-            await self._driver.until(lambda: self._driver.starts > starts or self.status in _LOST, wait_s)
+            await self._standing.until(lambda: self.status is not Status.FAILED, wait_s)
+            await self._standing.until(lambda: self._driver.starts > starts or self.status in _LOST, wait_s)
         if self.status is Status.FAILED:
             raise InstanceFailed(f"{self.spec.instance_id} cannot be started: {self.reason}")
 
@@ -239,7 +219,7 @@ class Instance:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(wait_s):
                 while self.awake and self.status is not Status.HIBERNATED:
-                    changed, wanted = self._driver.changed, await self.upgrade()
+                    changed, wanted = self._standing.changed, await self.upgrade()
                     if wanted is None or wanted.status != "pending":
                         return
                     await changed.wait()

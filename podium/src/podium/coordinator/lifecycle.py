@@ -73,9 +73,9 @@ class Deadline(NamedTuple):
 DEADLINES: dict[Status, Deadline] = {
     S.DEPLOYING: Deadline("install_timeout_s", "coordinator.start"),
     S.INITIALIZING: Deadline("start_timeout_s", "coordinator.start"),
-    S.RUNNING: Deadline("turn_timeout_s", "coordinator.driver"),
-    S.SCALING_DOWN: Deadline("idle_check_timeout_s", "coordinator.driver"),
-    S.SHUTTING_DOWN: Deadline("shutdown_timeout_s", "coordinator.driver"),
+    S.RUNNING: Deadline("turn_timeout_s", "coordinator.turn"),
+    S.SCALING_DOWN: Deadline("idle_check_timeout_s", "coordinator.hooks"),
+    S.SHUTTING_DOWN: Deadline("shutdown_timeout_s", "coordinator.hooks"),
 }
 
 

@@ -9,15 +9,14 @@ from typing import NamedTuple
 import msgspec
 
 from podium.coordinator.adoption import Adoptable
+from podium.coordinator.belongings import Belongings
 from podium.coordinator.configuration import AgentConfig
 from podium.coordinator.host import Host
-from podium.coordinator.layout import InstanceDirectory
 from podium.coordinator.lifecycle import Trigger
 from podium.coordinator.link import Link
-from podium.coordinator.log_store import LogStore, Taken
+from podium.coordinator.log_store import Taken
 from podium.coordinator.logs import AgentLog
 from podium.coordinator.session import Session
-from podium.coordinator.stream import Stream
 from podium.coordinator.work import UPGRADE, Done, Failed, Work
 from podium.crashpoint import crash_point
 from podium.deployments.cache import Prepared
@@ -25,10 +24,9 @@ from podium.deployments.environment import EnvironmentFailed
 from podium.launcher.port import Exit, LaunchError, LaunchSpec
 from podium.protocol.errors import PodiumError
 from podium.protocol.messages import HOOK_INIT, Init, Ready
-from podium.records.instances import Spec, secrets_belong_to
+from podium.records.instances import secrets_belong_to
 from podium.sealing import CannotUnseal
-from podium.state.port import Ended, Hook, Revision, StateStore
-from podium.workspace.port import Workspace
+from podium.state.port import Ended, Hook, Revision
 
 
 class StartFailed(Exception):
@@ -62,27 +60,17 @@ class Version(NamedTuple):
 class Start:
     """One start of one instance."""
 
-    def __init__(
-        self,
-        host: Host,
-        spec: Spec,
-        uid: int | None,
-        directory: InstanceDirectory,
-        state: StateStore,
-        stream: Stream,
-        workspace: Workspace,
-        logs: LogStore,
-    ) -> None:
-        self._host = host
-        self._spec = spec
-        self._uid = uid
-        self._directory = directory
-        self._state = state
-        self._stream = stream
-        self._workspace = workspace
-        self._logs = logs
+    def __init__(self, belongings: Belongings) -> None:
+        self._host = belongings.host
+        self._spec = belongings.spec
+        self._uid = belongings.uid
+        self._directory = belongings.directory
+        self._state = belongings.state
+        self._stream = belongings.stream
+        self._workspace = belongings.workspace
+        self._logs = belongings.logs
         self._launch_id = secrets.token_hex(16)
-        self._init = Work.of_hook(HOOK_INIT, self._launch_id, 0, host.clock())
+        self._init = Work.of_hook(HOOK_INIT, self._launch_id, 0, self._host.clock())
         self._phases: dict[str, float] = {}
         self._clock = time.monotonic()
 

@@ -10,12 +10,9 @@ import asyncio
 from collections.abc import Callable
 
 from podium import log
-from podium.coordinator.host import Host
+from podium.coordinator.belongings import Belongings
 from podium.coordinator.start import StartFailed, Version, prepare
-from podium.coordinator.stream import Stream
 from podium.protocol import api
-from podium.records.instances import Spec
-from podium.state.port import StateStore
 
 _logger = log.get("upgrade")
 
@@ -23,11 +20,11 @@ _logger = log.get("upgrade")
 class Upgrade:
     """Of one instance. `changed` is called when something of it has changed."""
 
-    def __init__(self, host: Host, spec: Spec, state: StateStore, stream: Stream, changed: Callable[[], None]) -> None:
-        self._host = host
-        self._spec = spec
-        self._state = state
-        self._stream = stream
+    def __init__(self, belongings: Belongings, changed: Callable[[], None]) -> None:
+        self._host = belongings.host
+        self._spec = belongings.spec
+        self._state = belongings.state
+        self._stream = belongings.stream
         self._changed = changed
         self._settled = ""
         self._preparing: tuple[str, asyncio.Task[str | None]] | None = None

@@ -12,13 +12,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from podium import log
-from podium.coordinator.host import Host
+from podium.coordinator.belongings import Belongings
 from podium.coordinator.spool import Spool
-from podium.coordinator.stream import Stream
 from podium.crashpoint import crash_point
 from podium.protocol.errors import PodiumError, by_code
-from podium.state.port import Accepted, Change, Entry, StateStore
-from podium.workspace.port import Workspace
+from podium.state.port import Accepted, Change, Entry
 
 RETRY_S = 0.5
 KIND = "upload"
@@ -36,12 +34,12 @@ class Outcome(NamedTuple):
 class Uploads:
     """Of one instance. `recover` first."""
 
-    def __init__(self, host: Host, state: StateStore, stream: Stream, workspace: Workspace, spool: Spool) -> None:
-        self._host = host
-        self._state = state
-        self._stream = stream
-        self._workspace = workspace
-        self._spool = spool
+    def __init__(self, belongings: Belongings) -> None:
+        self._host = host = belongings.host
+        self._state = belongings.state
+        self._stream = belongings.stream
+        self._workspace = belongings.workspace
+        self._spool = Spool(belongings.directory.spool, host.blocking, host.limits.upload_bytes, host.limits.spool_bytes)
         self._waiting = False
         self._futures: dict[str, set[asyncio.Future[Change]]] = {}
 

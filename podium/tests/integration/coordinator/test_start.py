@@ -105,7 +105,7 @@ async def test_an_agent_that_does_not_come_back_is_ended_and_its_attempt_interru
     second = await machine.coordinator(launcher=launcher.socket, limits=Limits(return_timeout_s=0.2))
     await second.start()
     async with second.using("a") as instance:
-        await instance._driver.until(lambda: instance.status.value == "failed", 20)  # its deployment is not there to try again
+        await instance._standing.until(lambda: instance.status.value == "failed", 20)  # its deployment is not there to try again
     assert not is_running(launch.pid)
     [failed] = await failures(second, "a")
     assert (failed.content["outcome"], failed.content["will_retry"]) == ("interrupted", True)
