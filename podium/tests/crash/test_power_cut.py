@@ -49,7 +49,8 @@ async def test_whatever_the_state_has_promised_is_there_after_power_cuts() -> No
             said = await write_until_cut(disk, folder, rng.randrange(1_000_000), rng.uniform(0.0, 0.4))
             for kind, name, *rest in said:
                 promised.setdefault(name, []).append([kind, *rest])
-            await check(folder, promised, f"boot-{n}")
+            async with asyncio.timeout(20):
+                await check(folder, promised, f"boot-{n}")
     told(f"power cuts: {CUTS} cuts, {sum(map(len, promised.values()))} promises")
 
 

@@ -43,7 +43,7 @@ class Machine:
         self._executor = executor
         self._loop = asyncio.get_running_loop()
         self.tables = Tables(connection)
-        self._last = self._durable = stored_number(connection)
+        self._held = self._last = self._durable = stored_number(connection)
         self._uncommitted: list[Operation] = []
         self._timer: asyncio.TimerHandle | None = None
         self._full: OSError | None = None
@@ -88,7 +88,8 @@ class Machine:
             result = query(self._db)
         except apsw.Error as error:
             raise OSError(f"the state cannot be read: {error}") from error
-        if self._journal.is_safe(self._last, self._durable):
+        if self._last == self._held or self._journal.is_safe(self._last, self._durable):
+            # A file may be ahead of its journal after a power cut: what it held when it was opened waits for nobody.
             return result
         released: T = await self._journal.release(self._last, self._durable, result)
         return released
