@@ -54,6 +54,39 @@ async def test_whatever_the_state_has_promised_is_there_after_power_cuts() -> No
     told(f"power cuts: {CUTS} cuts, {sum(map(len, promised.values()))} promises")
 
 
+@needs_root
+async def test_what_a_killed_coordinator_had_promised_outlives_the_journal_that_its_follower_forgets() -> None:
+    """Killed, begun anew, and only then the power goes: the journal is empty by then, the files themselves must hold it all."""
+    rng = random.Random(SEED)
+    promised: dict[str, list[list[str]]] = {}
+    with small_disk() as disk:
+        folder = disk.path / "states"
+        folder.mkdir()
+        subprocess.run(["sync", "-f", str(disk.path)], check=True)
+        for n in range(5):
+            said = await write_until_killed(folder, rng.randrange(1_000_000), rng.uniform(0.0, 0.7))
+            for kind, name, *rest in said:
+                promised.setdefault(name, []).append([kind, *rest])
+            await (await open_states(folder, segment_bytes=SEGMENT_BYTES)).close()
+            disk.cut_power()
+            await asyncio.to_thread(disk.power_on)
+            async with asyncio.timeout(20):
+                await check(folder, promised, f"boot-{n}")
+
+
+async def write_until_killed(folder: Path, seed: int, after_s: float) -> list[list[str]]:
+    """Write, kill the writer in the middle of it, and return what was promised before."""
+    argv = [sys.executable, "-m", "tests.support.state_writer", str(folder), str(seed)]
+    writer = await asyncio.create_subprocess_exec(*argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert writer.stdout
+    said = [await asyncio.wait_for(writer.stdout.readline(), 30)]
+    await asyncio.sleep(after_s)
+    writer.kill()
+    said += (await writer.stdout.read()).splitlines()
+    await writer.wait()
+    return promises(said)
+
+
 async def write_until_cut(disk: SmallDisk, folder: Path, seed: int, after_s: float) -> list[list[str]]:
     """Write, cut the power in the middle of it, and return what was promised before."""
     argv = [sys.executable, "-m", "tests.support.state_writer", str(folder), str(seed)]
@@ -66,7 +99,11 @@ async def write_until_cut(disk: SmallDisk, folder: Path, seed: int, after_s: flo
     said += (await writer.stdout.read()).splitlines()
     await writer.wait()
     await asyncio.to_thread(disk.power_on)
-    # What it logs when the disk is gone is among it.
+    return promises(said)
+
+
+def promises(said: list[bytes]) -> list[list[str]]:
+    """What a writer promised; what it logged when the disk was gone is among what it said."""
     return [line.decode().split() for line in said if line.startswith((b"accepted ", b"turn ", b"failed "))]
 
 

@@ -230,10 +230,11 @@ def replay(connection: apsw.Connection, records: Iterable[tuple[int, bytes]]) ->
     try:
         connection.pragma("synchronous", "FULL")
         with connection:
-            for number, body in missing:
+            for _, body in missing:
                 _decoder.decode(body).apply(tables)
-                store_number(connection, number)
                 crash_point("replaying")
+            # Written even where nothing was missing: what is there may not be synced, and the journal is about to forget it.
+            store_number(connection, missing[-1][0] if missing else stored)
     except (apsw.Error, msgspec.DecodeError) as error:
         raise OSError(f"the journal cannot be applied to {connection.filename}: {error}") from error
     return len(missing)
