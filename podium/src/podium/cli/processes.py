@@ -11,7 +11,7 @@ import click
 
 from podium.cli import platform
 from podium.cli.serve import Usage, bind
-from podium.config import ConfigError, Settings, load_settings
+from podium.config import NEEDED_APART, ConfigError, Settings, load_settings
 from podium.coordinator.layout import DataDirectory
 from podium.supervisor.spec import Outcome, ProcessEvent, ProcessSpec
 from podium.supervisor.supervisor import Supervisor
@@ -35,7 +35,7 @@ def coordinator(config: Path | None) -> None:
 
 def _run(config: Path | None, specs_of: Callable[[Settings, dict[str, str]], list[ProcessSpec]]) -> int:
     try:
-        settings = load_settings(os.environ, None, config)
+        settings = load_settings(os.environ, None, config, NEEDED_APART)
         outcome = asyncio.run(supervise(specs_of(settings, platform.environment(config)), show_event))
     except ConfigError as error:
         return usage(*error.problems)

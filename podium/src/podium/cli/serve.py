@@ -24,7 +24,7 @@ import uvicorn
 from podium import log
 from podium.auth import Keys, Signer
 from podium.cluster.valkey import ValkeyCluster
-from podium.config import ConfigError, Settings, load_settings
+from podium.config import NEEDED_APART, ConfigError, Settings, load_settings
 from podium.coordinator.configuration import Configuration
 from podium.coordinator.coordinator import Coordinator
 from podium.coordinator.host import Host, Limits
@@ -80,7 +80,8 @@ def bundle_limits(settings: Settings) -> BundleLimits:
 async def run_gateway(settings: Settings) -> None:
     """Serve the public API until told to stop."""
     signer, keys, sealer = _secrets(settings)
-    cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
+    assert settings.valkey_url
+    cluster = ValkeyCluster(settings.valkey_url)
 
     def make_gateway(metrics: HttpMetrics) -> Gateway:
         return Gateway(
@@ -104,7 +105,8 @@ async def run_coordinator(settings: Settings) -> None:
     directory = DataDirectory(settings.data)
     directory.prepare()
     with _locked(directory), ThreadPoolExecutor(STATE_THREADS, "state") as executor:
-        cluster = ValkeyCluster(_required(settings.valkey_url, "VALKEY_URL"))
+        assert settings.valkey_url
+        cluster = ValkeyCluster(settings.valkey_url)
         store = object_store(settings)
         uids = Uids(directory.host_db)
         states = await _states(directory, executor)
@@ -182,16 +184,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _required(value: str | None, name: str) -> str:
-    if value is None:
-        raise Usage(f"{name} must be set")
-    return value
-
-
 def _secrets(settings: Settings) -> tuple[Signer, Keys, Sealer]:
-    root = _required(settings.secrets_key, "SECRETS_KEY")
-    keys = Keys(_required(settings.admin_api_key, "ADMIN_API_KEY"))
-    return Signer(root), keys, Sealer(root, settings.secrets_key_previous)
+    root, admin_api_key = settings.secrets_key, settings.admin_api_key
+    assert root
+    assert admin_api_key
+    return Signer(root), Keys(admin_api_key), Sealer(root, settings.secrets_key_previous)
 
 
 @contextlib.contextmanager
@@ -286,7 +283,7 @@ def main() -> int:
 
     runs = {"gateway": run_gateway, "coordinator": run_coordinator}
     try:
-        settings = load_settings(os.environ)
+        settings = load_settings(os.environ, needs=NEEDED_APART)
         log.configure(settings.log_format, settings.log_level)
         _raise_file_limit()
         _spare_the_collector()

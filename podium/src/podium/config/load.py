@@ -3,7 +3,7 @@
 import difflib
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,8 +25,10 @@ class _Found(NamedTuple):
     origin: str
 
 
-def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:
-    """Read all settings; ConfigError where any cannot be used.
+def load_settings(
+    environ: Mapping[str, str], flags: Mapping[str, Any] | None = None, file: Path | None = None, needs: Collection[str] = ()
+) -> Settings:
+    """Read all settings; ConfigError where any cannot be used, or is not set although it is among `needs`.
 
     `flags` are by key, None where not given. `file`, else PODIUM_CONFIG, names a TOML file that has to exist.
     """
@@ -38,6 +40,8 @@ def load_settings(environ: Mapping[str, str], flags: Mapping[str, Any] | None = 
         found = next(_sources(setting, environ, flags or {}, document, str(file)), None)
         if found:
             values[field] = _read(setting, found, problems)
+        elif setting.name in needs:
+            problems.append(f"{setting.name}: is not set; has to be {setting.kind.expected}")
         elif not problems:
             values[field] = _default(setting, environ, values)
     if problems:

@@ -1,8 +1,8 @@
 """The page of all settings, made from the table."""
 
-from podium.config.settings import Setting, rows
+from podium.config.settings import NEEDED_APART, Setting, rows
 
-_HEAD = """\
+_HEAD = f"""\
 # Settings
 
 This page is made from the table in `podium/config/settings.py`; a test compares them.
@@ -11,6 +11,8 @@ Each setting is looked for in this order: a flag, the environment, the TOML file
 default. An empty variable counts as unset. Where a command has a flag for a setting (see its `--help`), that is the key in the
 file with dashes: `--gateway-port`, `gateway_port` and `GATEWAY_PORT` are one setting. Whatever cannot be used is told in one
 line each, and nothing is started (exit code 2).
+
+`podium gateway` and `podium coordinator` need {", ".join(f"`{name}`" for name in NEEDED_APART)}, the same on all.
 
 | variable | key in the file | value | default | what it is |
 | --- | --- | --- | --- | --- |"""

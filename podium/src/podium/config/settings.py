@@ -12,6 +12,9 @@ from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
 from podium.config import kinds
 from podium.config.kinds import one_of
 
+NEEDED_APART = ("VALKEY_URL", "ADMIN_API_KEY", "SECRETS_KEY")
+"""What a gateway or a coordinator that runs alone has to be given, since all have to have the same; `podium up` makes its own."""
+
 Computed = Callable[[Mapping[str, str], Mapping[str, Any]], Any]
 """A default made from the environment and from the fields of `Settings` that stand above."""
 
