@@ -110,7 +110,10 @@ class Coordinator:
             task.cancel()
         with contextlib.suppress(ConnectionError):
             await self._cluster.withdraw(self.host.coordinator_id)
-        await asyncio.gather(*(instance.stop(grace_s) for instance in self._loaded.values()))
+        stopping = {name: instance.stop(grace_s) for name, instance in self._loaded.items()}
+        for name, ended in zip(stopping, await asyncio.gather(*stopping.values(), return_exceptions=True), strict=True):
+            if isinstance(ended, Exception):  # the others must not wait for it: the journal has what its files lack
+                _logger.error("an instance did not stop clean", instance_id=name, error=str(ended))
         self._loaded.clear()
 
     async def _asleep(self, names: list[str]) -> set[str]:
@@ -176,8 +179,16 @@ class Coordinator:
                 async with self._locks.hold(instance_id):
                     instance = self._loaded.get(instance_id)
                     if instance and instance.status is Status.HIBERNATED and not instance.users and not instance.awake:
-                        del self._loaded[instance_id]
-                        await instance.unload()
+                        await self._put_away(instance_id, instance)
+
+    async def _put_away(self, instance_id: str, instance: Instance) -> None:
+        """Close its files; on a disk that is full it stays loaded, and that is tried again."""
+        del self._loaded[instance_id]
+        try:
+            await instance.unload()
+        except OSError as error:
+            _logger.error("an instance cannot be closed; trying again", instance_id=instance_id, error=str(error))
+            self._loaded[instance_id] = instance
 
     # ---- instances
 

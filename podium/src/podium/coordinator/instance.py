@@ -236,19 +236,22 @@ class Instance:
         """The coordinator stops: let the turn in flight end within `grace_s`, then end the process. The inbox stays as it is."""
         await self._driver.stop(grace_s)
         self._waiters.fail(Unavailable("the coordinator stopped; the message is kept", retry_after_s=1))
+        self.stream.close()
         await self.unload()
 
     async def terminate(self) -> None:
         """Deleted: end everything now."""
         await self._driver.terminate()
         self._waiters.fail(Conflict(f"instance {self.spec.instance_id} was deleted"))
-        await self.unload()
+        self.stream.close()
+        with contextlib.suppress(OSError):  # on a full disk its files cannot be closed clean; they are removed
+            await self.unload()
 
     async def unload(self) -> None:
-        """End readers and close the files; nothing runs any more."""
-        self.stream.close()
-        await self.logs.close()
+        """Close the files, then end readers; nothing runs any more. OSError where the disk is full: it can go on as it was."""
         await self.state.close(clean=True)
+        await self.logs.close()
+        self.stream.close()
 
 
 async def _receipt(receipt_id: str, taking: Awaitable[Receipt]) -> Receipt:

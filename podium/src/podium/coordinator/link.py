@@ -172,7 +172,10 @@ class Link:
             await self._connection.lost.wait()
 
     def welcome(self, connection: "_Connection") -> None:
-        """The right agent has said hello: this is the connection from now on."""
+        """The right agent has said hello: this is the connection from now on, unless there is to be none any more."""
+        if self._closed or self._broken:
+            connection.drop()
+            return
         if self._connection:
             self._connection.drop()
         self._connection = connection
@@ -197,8 +200,8 @@ class Link:
                 return True
             case Hello():
                 raise FrameError("hello comes once, first")
-        if frame.n <= self.received_n:
-            return True  # sent again after a reconnect
+        if self._broken or frame.n <= self.received_n:
+            return True  # it is over, or this was sent again after a reconnect
         if frame.n != self.received_n + 1:
             raise FrameError(f"frame {frame.n} came after {self.received_n}")
         self.received_n = frame.n
@@ -212,8 +215,10 @@ class Link:
         return not self.full
 
     def broke(self, error: FrameError) -> None:
-        """The agent does not speak the protocol."""
+        """The agent does not speak the protocol: nothing more is taken from it, else it could put off its end for ever."""
         self._broken = error
+        if self._connection:
+            self._connection.drop()
         self._news.set()
 
 

@@ -52,6 +52,9 @@ class ReplyStream:
         except StopAsyncIteration:
             await self.close()
             return
+        except BaseException:
+            await self.close()
+            raise
         if not self._ready and not self._over:
             error = self._outcome.exception()
             await self.close()

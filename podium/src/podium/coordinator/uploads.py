@@ -61,7 +61,7 @@ class Uploads:
         try:
             body = {"path": path, "sha256": spooled.sha256, "size_bytes": spooled.size_bytes}
             accepted = await self._accept(entry_id, body, origin)
-        except BaseException:
+        except (PodiumError, OSError):  # refused. Whoever was cancelled does not know: an entry must not miss its file
             await self._spool.release(spooled.sha256)
             raise
         if accepted.duplicate:

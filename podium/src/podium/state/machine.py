@@ -49,6 +49,7 @@ class Machine:
         self._full: OSError | None = None
         self._pages = 0
         self._busy: asyncio.Event | None = None
+        self._checkpointing: asyncio.Task[None] | None = None
         self._closed = False
         prepare(connection)
         connection.set_wal_hook(self._grown)  # instead of SQLite's own checkpoints, which would run on the loop
@@ -109,14 +110,20 @@ class Machine:
             await self._busy.wait()
         if self._closed:
             return
-        if clean:
-            self._begin()
-            self._db.execute("UPDATE instance SET boot_id = NULL")
         self._commit()
+        if clean:
+            self._forget_boot()
         self._closed = True
         if self._timer:
             self._timer.cancel()
         await self._loop.run_in_executor(self._executor, self._close)
+
+    def _forget_boot(self) -> None:
+        """Note that nothing unsynced is left, alone: with changes that fail it would be tried again, and then be untrue."""
+        try:
+            self._db.execute("UPDATE instance SET boot_id = NULL")
+        except apsw.Error as error:
+            raise OSError(f"the state could not be closed: {error}") from error
 
     def _close(self) -> None:
         try:
@@ -156,6 +163,12 @@ class Machine:
             for operation in self._uncommitted:
                 operation.apply(self.tables)
 
+    def _reload(self) -> None:
+        try:
+            self.tables.reload()
+        except apsw.Error as error:
+            raise OSError(f"the state cannot be read: {error}") from error
+
     def _apply(self, operation: Operation) -> Any:
         """Apply within a savepoint that stays open."""
         self._db.execute("SAVEPOINT operation")
@@ -165,7 +178,7 @@ class Machine:
             if self._is_open():
                 self._db.execute("ROLLBACK TO operation")
                 self._db.execute("RELEASE operation")
-            self.tables.reload()
+            self._reload()
             if isinstance(error, DISK_ERRORS):
                 raise OSError(f"the state cannot be written: {error}") from error
             raise
@@ -188,7 +201,7 @@ class Machine:
             return
         if self._pages >= CHECKPOINT_PAGES:
             self._pages, self._busy = 0, asyncio.Event()
-            self._loop.create_task(self._keep_log_short())
+            self._checkpointing = self._loop.create_task(self._keep_log_short())
 
     def _commit(self) -> None:
         """OSError where the disk does not take it; then it is tried again later."""
@@ -204,7 +217,7 @@ class Machine:
         except apsw.Error as error:
             self._full = OSError(f"the state could not be written: {error}")
             if not self._is_open():
-                self.tables.reload()
+                self._reload()
             raise self._full from error
         self._full = None
         self._uncommitted.clear()
@@ -235,7 +248,7 @@ def replay(connection: apsw.Connection, records: Iterable[tuple[int, bytes]]) ->
                 crash_point("replaying")
             # Written even where nothing was missing: what is there may not be synced, and the journal is about to forget it.
             store_number(connection, missing[-1][0] if missing else stored)
-    except (apsw.Error, msgspec.DecodeError) as error:
+    except Exception as error:  # whatever it is, it is about this file: the others of the host must not wait for it
         raise OSError(f"the journal cannot be applied to {connection.filename}: {error}") from error
     return len(missing)
 

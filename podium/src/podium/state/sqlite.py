@@ -96,8 +96,9 @@ def _open(path: Path, instance_id: str, tenant_id: str, epoch: int, boot_id: str
                 "INSERT INTO instance VALUES (1, ?, ?, ?, ?, 'initializing', NULL, ?, ?, 0) ON CONFLICT DO NOTHING",
                 (instance_id, tenant_id, epoch, now, now, boot_id),
             )
-            eventlog.begin_epoch(connection, epoch, "created", now)
         finish_replay(connection, path)
+        with connection:
+            eventlog.begin_epoch(connection, epoch, "created", now)
     except BaseException:
         connection.close()
         raise

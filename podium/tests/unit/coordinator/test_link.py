@@ -412,6 +412,23 @@ async def test_an_agent_that_acknowledges_nothing_breaks_the_protocol(
     assert "1000 bytes were sent and not acknowledged" in str(await broken(link))
 
 
+async def test_an_agent_that_has_broken_the_protocol_is_not_heard_again(
+    link: Link, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one that goes on talking would never be ended, and held ever more of what it does not acknowledge."""
+    monkeypatch.setattr(link_module, "MAX_UNHEARD_BYTES", 100)
+    peer = await welcomed(link, connect)
+    peer.send(record(1))
+    await received(link, 1)
+    for n in range(10):
+        link.send(IdleCheck(id=f"i{n}"))
+    again = await connect()
+    again.send(hello(), record(2))
+    assert await again.hung_up()
+    assert "not acknowledged" in str(await broken(link))
+    assert link.received_n == 1
+
+
 async def test_after_a_reconnect_only_the_unacknowledged_is_repeated_in_order(link: Link, connect: Connect) -> None:
     peer = await welcomed(link, connect)
     for name in ("a", "b", "c"):

@@ -201,6 +201,29 @@ async def test_a_file_that_cannot_be_opened_gets_its_changes_later(tmp_path: Pat
     await states.close()
 
 
+async def test_changes_that_do_not_fit_their_file_keep_no_other_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "COMMIT_AFTER_S", 3600)
+    folder = live(tmp_path)
+    states, state = await reopened(folder)
+    await state.accept("m1", "message", BODY, {}, 10)
+    begun = await state.begin_next("l", None)
+    assert begun and begun.attempt
+    state._machine._commit()
+    await state.fail_attempt(begun.attempt, "exit", {"code": "x", "message": ""}, will_retry=True)
+    killed = snapshot(folder, tmp_path / "killed")
+    await state.close(clean=False)
+    await states.close()
+    with apsw.Connection(str(killed / "a.db")) as damaged:
+        damaged.execute("DELETE FROM attempts")
+    damaged.close()
+    states = await open_states(killed)
+    with pytest.raises(OSError, match="cannot be applied"):
+        await create_state(states, killed / "a.db")
+    await states.close()
+
+
 async def test_numbers_go_on_above_those_of_a_file_that_is_ahead(tmp_path: Path) -> None:
     """After a power cut a file may hold changes whose records were never synced: what is written next must not look old."""
     folder = live(tmp_path)
@@ -252,6 +275,9 @@ async def test_when_the_journal_breaks_everybody_hears_it(tmp_path: Path, monkey
     assert states.journal.broken.done()
     with pytest.raises(OSError, match="Input/output"):
         await say(state, "one")
+    async with asyncio.timeout(20):
+        with pytest.raises(OSError, match="Input/output"):
+            await state.overview()  # it would tell of what is not safe
     monkeypatch.undo()
     await state.close(clean=False)
     await states.close()

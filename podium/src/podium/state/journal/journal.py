@@ -11,6 +11,7 @@ says so; the process has to end and begin again from what is on the disk.
 """
 
 import asyncio
+import errno
 import os
 import secrets
 import time
@@ -111,7 +112,8 @@ class Journal:
         return number
 
     def release(self, number: int, durable: int, result: Any) -> "asyncio.Future[Any]":
-        """A future for `result`, given out once `number` is written and `durable` is durable."""
+        """A future for `result`, given out once `number` is written and `durable` is durable; OSError where that is never."""
+        self.check()
         done: asyncio.Future[Any] = self._loop.create_future()
         self._durable = max(self._durable, durable)
         self._unwritten.append(_Release(number, durable, done, result))
@@ -161,7 +163,8 @@ class Journal:
             if fitting:
                 data = segments.seal([queued.data for queued in fitting], self._segment.salt)
                 crash_point("journaling")
-                os.pwrite(self._segment.fd, data, self._segment.offset)
+                if os.pwrite(self._segment.fd, data, self._segment.offset) != len(data):
+                    raise OSError(errno.EIO, "the journal was written in part")
                 crash_point("journaled")
                 self._segment.offset += len(data)
                 self._segment.participants.update([queued.participant for queued in fitting])
