@@ -4,6 +4,7 @@ One line for each promise, after it was given: `accepted STATE ID`, `turn STATE 
 """
 
 import asyncio
+import os
 import random
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from tests.support.states import create_state, open_states
 
 STATES = 5
 SEGMENT_BYTES = 64 * 1024
+
+
+def say(*words: object) -> None:
+    """One line, whole or not at all whenever this process dies: a pipe takes so little in one piece."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
 async def main(folder: Path, seed: int) -> None:
@@ -31,7 +37,7 @@ async def work(state: SqliteState, name: str, rng: random.Random) -> None:
         message_id = f"{run:x}.{n}"
         body = {"text": "x" * rng.randint(1, 2000), "role": "user", "attachments": []}
         await state.accept(message_id, "message", body, {}, 1000)
-        print("accepted", name, message_id, flush=True)
+        say("accepted", name, message_id)
         for attempt in await state.open_attempts():
             await state.fail_attempt(attempt, "interrupted", {"code": "x", "message": ""}, will_retry=True)
         begun = await state.begin_next("l", None)
@@ -39,11 +45,11 @@ async def work(state: SqliteState, name: str, rng: random.Random) -> None:
         await stream(state, begun.attempt, rng)
         if rng.random() < 0.2:
             await state.fail_attempt(begun.attempt, "exit", {"code": "x", "message": ""}, will_retry=False)
-            print("failed", name, begun.attempt.message_id, flush=True)
+            say("failed", name, begun.attempt.message_id)
         else:
             total += 1
             await state.end_turn(end_of(begun.attempt, {"total": total, "pad": "y" * rng.randint(0, 3000)}))
-            print("turn", name, begun.attempt.message_id, total, flush=True)
+            say("turn", name, begun.attempt.message_id, total)
 
 
 async def stream(state: SqliteState, attempt: Attempt, rng: random.Random) -> None:

@@ -228,9 +228,12 @@ class Coordinator:
             instance.spec.follow(newer)
         await instance.follow(newer, wait_s)
 
-    async def delete(self, instance_id: str) -> None:
-        """Stop the instance and remove it; a tombstone keeps its epoch. Idempotent."""
+    async def delete(self, instance_id: str, life: int | None = None) -> None:
+        """Stop the instance and remove it; a tombstone keeps its epoch. Idempotent; InstanceReplaced for another `life`."""
         async with self._locks.hold(instance_id):
+            known = self._loaded.get(instance_id)
+            if known and life is not None and life != known.life:
+                raise InstanceReplaced(f"instance {instance_id} was deleted and created anew since this request began")
             await self._ownership.bury(instance_id)
             instance = self._loaded.pop(instance_id, None)
             if instance:

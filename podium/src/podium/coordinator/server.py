@@ -128,14 +128,15 @@ class _Server:
         caller = self._caller(request)
         caller.require(_BY_NAME["delete_instance"].permission or "")
         name = instance_id(request)
+        life = _life(request)
         try:
-            async with self._coordinator.using(name) as instance:
+            async with self._coordinator.using(name, life) as instance:
                 theirs = _is_theirs(caller, instance)
         except NotFound:
             theirs = True  # deleted before: finish what that one may have left
         if not theirs:
             raise NotFound(f"there is no instance {name}")
-        await self._coordinator.delete(name)
+        await self._coordinator.delete(name, life)
         return Response(status_code=204)
 
     async def _follow(self, request: Request) -> Response:

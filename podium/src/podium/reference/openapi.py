@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from http import HTTPStatus
+from inspect import cleandoc
 from itertools import groupby
 from typing import Any
 
@@ -154,7 +155,9 @@ def _renamed(schema: Any) -> Any:
 
 
 def _tidy(schema: dict[str, Any]) -> dict[str, Any]:
-    """Bytes are a part of a form here, never base64 in JSON."""
+    """Bytes are a part of a form here, never base64 in JSON; docstrings lose their margin."""
+    if "description" in schema:
+        schema["description"] = cleandoc(schema["description"])
     for member in schema.get("properties", {}).values():
         if member.get("contentEncoding") == "base64":
             del member["contentEncoding"]

@@ -99,9 +99,12 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One header."""
+        """One header. What comes behind a body in chunks is bounded like a head and dropped: nothing here reads trailers."""
         self._head_bytes += len(name) + len(value) + 4
-        super().on_header(name, value)
+        if self._in_head:
+            super().on_header(name, value)
+        else:
+            self._bound_head(self._head_bytes)
 
     def on_headers_complete(self) -> None:
         """The head is whole: the request starts, if it is within bounds."""

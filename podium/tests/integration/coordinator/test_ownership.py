@@ -68,6 +68,9 @@ async def test_a_tombstone_keeps_the_epoch_and_a_new_life_refuses_the_old_ones_r
     with pytest.raises(InstanceReplaced):
         async with coordinator.using("a", life=1):
             pass
+    with pytest.raises(InstanceReplaced):
+        await coordinator.delete("a", life=1)  # a late repeat of the first removal
+    assert (await coordinator.create("a")) is instance
     await coordinator.stop(0)
 
 

@@ -146,6 +146,7 @@ async def test_what_is_wrong_with_the_handshake_is_a_problem_document(platform: 
     assert await refusal(platform, agent, headers={}) == (401, "unauthorized")
     assert await refusal(platform, agent, headers={"Authorization": "Bearer pod_wrong"}) == (401, "unauthorized")
     assert await refusal(platform, agent, f"?key={platform.key}", headers={}) == (401, "unauthorized")
+    assert await refusal(platform, agent, "?namess=dotted") == (400, "invalid_request")
     assert await refusal(platform, "nobody") == (404, "not_found")
     assert await refusal(platform, "no.name") == (404, "not_found")
     assert await refusal(platform, agent, "?after=x") == (400, "invalid_request")

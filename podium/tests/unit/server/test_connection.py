@@ -144,6 +144,13 @@ async def test_a_head_that_drips_is_given_up_all_the_same(served: Served) -> Non
     writer.close()
 
 
+async def test_trailers_are_no_headers_and_have_their_bound(served: Served) -> None:
+    chunked = b"POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n1\r\nx\r\n0\r\n"
+    assert b'{"bytes":1}' in await served.say(chunked, b"x-late: 1\r\n\r\n")
+    problem_of(await served.say(chunked, b"x-late: 1234567890\r\n" * 500), 431, "head_too_large")
+    await still_serves(served)
+
+
 async def test_who_says_nothing_is_let_go_without_a_word(served: Served) -> None:
     assert await served.say() == b""
     assert await served.say(b"\r\n") == b""

@@ -15,12 +15,15 @@ from podium.protocol.errors import InvalidRequest, TooMany
 from podium.protocol.events import Receipt
 from podium.protocol.forms import form
 from podium.protocol.frames import ClientFrame
+from podium.protocol.routes import ROUTES
 from podium.server.conversation import converse
+from podium.server.parameters import checker
 from podium.server.socket import rejecting, socket_of
-from podium.web import instance_id
+from podium.web import authorization, instance_id
 
 BEARER = "bearer."
 _PARAMETERS = ("after", "names")
+_check = checker(next(route for route in ROUTES if route.name == "agent_socket"))
 
 
 class AgentSockets:
@@ -43,6 +46,7 @@ class AgentSockets:
         async with rejecting(websocket) as request_id:
             caller = self._keys.caller(_authorization(websocket), request_id)
             caller.require("instances:read")
+            _check(websocket)
             self._require_room()
             self._open += 1
             try:
@@ -88,7 +92,7 @@ async def _bytes(held: HeldStream) -> AsyncGenerator[bytes, None]:
 
 def _authorization(websocket: WebSocket) -> str | None:
     """The header; browsers cannot set it and send the key as a subprotocol, `bearer.KEY`. Never in the URL, which is logged."""
-    header = websocket.headers.get("authorization")
+    header = authorization(websocket)
     if header is not None:
         return header
     for offered in websocket.headers.get("sec-websocket-protocol", "").split(","):
