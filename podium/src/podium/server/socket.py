@@ -167,7 +167,8 @@ class Socket(asyncio.Protocol):
             elif isinstance(event, Frame):
                 self._take(event)
         self._flush()
-        if self._protocol.parser_exc or self._protocol.state in (State.CLOSING, State.CLOSED):
+        protocol = self._protocol
+        if protocol.handshake_exc or protocol.parser_exc or protocol.state in (State.CLOSING, State.CLOSED):
             self._end()
         elif len(self._waiting) >= MAX_WAITING_FRAMES:
             self._transport.pause_reading()

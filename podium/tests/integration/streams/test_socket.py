@@ -251,3 +251,20 @@ async def test_a_turn_is_steered_answered_and_stopped(platform: Platform, client
         assert events[-1]["content"]["stop_reason"] == "stopped"
     replies = [message.reply.text for message in await client.messages(agent) if message.reply]
     assert replies == ['listening\n[1, [{"go": "left"}]]', '[1, "yes"]', "begun"]
+
+
+@pytest.mark.parametrize("line", ["x-long: " + "x" * 9000, "x-odd: \x80\xff"])
+async def test_a_handshake_that_cannot_be_parsed_is_let_go(platform: Platform, agent: str, line: str) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(platform.url.rpartition(":")[2]))
+    lines = [
+        f"GET /agent/{agent} HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", line, "", "",
+    ]  # fmt: skip
+    writer.write("\r\n".join(lines).encode("latin-1"))
+    async with asyncio.timeout(30):
+        await reader.read()
+        await writer.drain()
+        while not writer.transport.is_closing():
+            writer.write(b"x")
+            await asyncio.sleep(0.05)
+    writer.close()
