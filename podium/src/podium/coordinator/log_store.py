@@ -103,7 +103,6 @@ class LogStore:
         self._closed = True
         self._wake()
         await self._writer.idle()
-        self._writer.close()
         self._connection.close()
 
     def _wake(self) -> None:

@@ -34,7 +34,7 @@ async def test_what_was_asked_together_is_one_transaction(connection: apsw.Conne
     connection.set_commit_hook(lambda: bool(commits.append(1)))
     with ThreadPoolExecutor(1) as executor:
         writer = Writer(connection, executor)
-        await asyncio.gather(*(writer.run(insert(n), durable=True) for n in range(100)))
+        await asyncio.gather(*(writer.run(insert(n)) for n in range(100)))
     assert len(commits) == 1
 
 
@@ -64,3 +64,14 @@ async def test_a_caller_that_leaves_undoes_nothing(connection: apsw.Connection) 
         task.cancel()
         await writer.idle()
         assert await writer.run(lambda db: db.execute("SELECT n FROM t").get) == 7
+
+
+async def test_the_log_is_kept_short(connection: apsw.Connection, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as executor:
+        writer = Writer(connection, executor)
+        connection.execute("CREATE TABLE big (b)")
+        for _ in range(100):
+            await writer.run(lambda db: db.execute("INSERT INTO big VALUES (randomblob(400000))"))
+        await writer.idle()
+        assert await writer.run(lambda db: db.execute("SELECT count(*) FROM big").get) == 100
+        assert (tmp_path / "x.db-wal").stat().st_size < 20_000_000
